@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * The flow table of one device on one node: 1024 buckets, each with one writer and many readers.
+ *
+ * Why not one of the hash tables at hand: the unit of replication is the bucket, so a bucket must
+ * be counted, digested, walked, shipped and replaced as a whole; and its single writer (the
+ * worker that owns its shard) needs no lock and no compare-and-swap.
+ *
+ * Thread-safety
+ * -------------
+ * - Writer functions (those that take a struct weir_mem) are called only by the worker that owns
+ *   the bucket's shard, with its own memory.
+ * - Reader functions may be called by any thread that is a registered liburcu QSBR reader and
+ *   online, from one quiescent state to the next: a pointer to an entry is good until then.
+ * - A table is created and destroyed by anybody, destroyed only when no thread can reach it.
+ *
+ * What a reader may see
+ * ---------------------
+ * - An entry is seen whole. A replaced one is seen as it was or as it is, never half, and a
+ *   rule that is in the table all the time is always found while others come and go and while
+ *   the bucket grows.
+ * - Digests: the owner sees its own exactly. Others see each field whole, but term, seq, hash and
+ *   count may stem from moments a few writes apart: for display only.
+ *
+ * Walking
+ * -------
+ * weir_table_walk and weir_bucket_walk visit each entry that is there all through the walk at
+ * least once, however the bucket changes or grows between two calls; an entry that came or went
+ * meanwhile may be visited or not; an entry that was replaced is seen in one of its forms.
+ *
+ * Versions
+ * --------
+ * Putting and removing keep count and content hash of the bucket right; the version (term, seq)
+ * is stamped by the caller, once a write, with weir_bucket_stamp. The shard's digest is a sum
+ * over its buckets, kept right by both.
+ */
+#ifndef WEIR_TABLE_TABLE_H
+#define WEIR_TABLE_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "flow/flow.h"
+
+/* ------------------------------------------------------------------------------------------ */
+
+/**
+ * Memory of one worker: entries and bucket arrays in size classes, taken from large chunks, given
+ * back after a grace period. No lock; one owner thread, which is a registered QSBR reader.
+ *
+ * Freed blocks are gathered in batches; a full batch goes to call_rcu, whose callback only marks
+ * it; the owner takes marked batches back. No system heap on the hot path.
+ */
+struct weir_mem;
+
+/** Where chunks come from. */
+struct weir_mem_source {
+	/** A chunk of `bytes` bytes aligned to 64, or NULL. */
+	void *(*take)(void *ctx, size_t bytes);
+	void (*give)(void *ctx, void *chunk, size_t bytes);
+	void *ctx;
+};
+
+/** The C library's heap as a source (aligned_alloc). */
+extern const struct weir_mem_source weir_mem_heap;
+
+/** How much is where; a snapshot that any thread may take. */
+struct weir_mem_stats {
+	uint64_t chunk_bytes;   /**< taken from the source */
+	uint64_t used_bytes;    /**< in blocks that are in use, class sizes counted */
+	uint64_t waiting_bytes; /**< freed, waiting for readers */
+};
+
+/**
+ * @param limit_bytes most that is taken from the source; past it puts answer WEIR_BUSY
+ * @return NULL where memory is short
+ */
+struct weir_mem *weir_mem_create(const struct weir_mem_source *source, uint64_t limit_bytes);
+
+/** Waits for readers, then gives everything back. NULL is fine. Called by the owner. */
+void weir_mem_destroy(struct weir_mem *mem);
+
+/**
+ * Once a worker's turn: passes on what was freed when enough has gathered or `flush` is set, and
+ * takes back what readers have let go.
+ */
+void weir_mem_turn(struct weir_mem *mem, bool flush);
+
+void weir_mem_stats(const struct weir_mem *mem, struct weir_mem_stats *stats);
+
+/* ------------------------------------------------------------------------------------------ */
+
+/** What a bucket holds, in short. */
+struct weir_digest {
+	uint64_t term;  /**< term of the last write */
+	uint64_t seq;   /**< number of the last write; grows by one a write, also across terms */
+	uint64_t hash;  /**< sum of weir_entry_hash over the entries */
+	uint32_t count; /**< entries */
+};
+
+/** Compares versions, term first, then seq: <0, 0, >0. Content does not count. */
+static inline int weir_digest_compare(const struct weir_digest *a, const struct weir_digest *b)
+{
+	if (a->term != b->term)
+		return a->term < b->term ? -1 : 1;
+	if (a->seq != b->seq)
+		return a->seq < b->seq ? -1 : 1;
+	return 0;
+}
+
+/** Whether version and content are equal. */
+static inline bool weir_digest_equal(const struct weir_digest *a, const struct weir_digest *b)
+{
+	return a->term == b->term && a->seq == b->seq && a->hash == b->hash && a->count == b->count;
+}
+
+/** What a bucket's digest adds to its shard's sum; 0 for a bucket never written. */
+uint64_t weir_digest_mix(unsigned bucket, const struct weir_digest *digest);
+
+/** A shard in short. */
+struct weir_shard_digest {
+	uint64_t sum;   /**< sum of weir_digest_mix over its buckets (mod 2^64) */
+	uint64_t count; /**< entries */
+};
+
+/* ------------------------------------------------------------------------------------------ */
+
+/** One bucket: part of a table, or detached while it is filled. */
+struct weir_bucket;
+
+/** The flow table of one device. A table that was never written to takes at most 1 KiB. */
+struct weir_table;
+
+struct weir_table *weir_table_create(void);
+
+/**
+ * Frees the table. Its buckets must have been given back before (weir_table_clear_shard for each
+ * shard, by its owner). NULL is fine.
+ */
+void weir_table_destroy(struct weir_table *table);
+
+/* Readers: any registered thread. */
+
+/** The entry of the same rule as `rule` (identity only), or NULL. */
+struct weir_entry *weir_table_find(const struct weir_table *table, const struct weir_rule *rule);
+
+/** An entry with this flow id, or NULL; where several share it, any one of them. */
+struct weir_entry *weir_table_find_id(const struct weir_table *table, uint64_t flow_id);
+
+/** Entries of the device: a sum over shards. */
+uint64_t weir_table_count(const struct weir_table *table);
+
+/** Digest of one bucket; zeroes where it was never written. */
+struct weir_digest weir_table_digest(const struct weir_table *table, unsigned bucket);
+
+struct weir_shard_digest weir_table_shard_digest(const struct weir_table *table, unsigned shard);
+
+/** Called for each entry; returns false to end the walk after this entry. */
+typedef bool weir_entry_visit(void *ctx, struct weir_entry *entry);
+
+/**
+ * Visits entries from where `cursor` stands, about `most` of them (a group is never split, so up
+ * to WEIR_WALK_EXTRA more), across all buckets.
+ * @param cursor 0 to begin with, else what the last call returned
+ * @return the cursor to go on with; 0: the walk is complete
+ */
+uint64_t weir_table_walk(const struct weir_table *table, uint64_t cursor, unsigned most,
+	weir_entry_visit *visit, void *ctx);
+
+#define WEIR_WALK_EXTRA 64
+
+/* Writers: the worker that owns the bucket's shard. */
+
+/** The bucket of this number, or NULL where it was never written. */
+struct weir_bucket *weir_table_bucket(const struct weir_table *table, unsigned bucket);
+
+/** The same, made where it is missing; NULL where memory is short. */
+struct weir_bucket *weir_table_bucket_make(
+	struct weir_table *table, struct weir_mem *mem, unsigned bucket);
+
+/**
+ * Stores a copy of `entry`: in place of the entry of the same rule, or as a new one.
+ * @param stored receives where it stands now; may be NULL
+ * @return 0 added, 1 replaced, WEIR_BUSY where memory is short (nothing changed)
+ */
+int weir_bucket_put(struct weir_bucket *bucket, struct weir_mem *mem,
+	const struct weir_entry *entry, struct weir_entry **stored);
+
+/** The entry of the same rule in this bucket, or NULL. Works on a detached bucket too. */
+struct weir_entry *weir_bucket_find(const struct weir_bucket *bucket, const struct weir_rule *rule);
+
+/** Takes out an entry that stands in this bucket; it stays readable until the grace period ends. */
+void weir_bucket_remove(struct weir_bucket *bucket, struct weir_mem *mem, struct weir_entry *entry);
+
+/** Changes state and error of an entry in place, and the bucket's hash with it. */
+void weir_bucket_set_state(struct weir_bucket *bucket, struct weir_entry *entry,
+	enum weir_flow_state state, uint16_t error);
+
+/** Stamps the version of the last write. It may not go back, which is asserted. */
+void weir_bucket_stamp(struct weir_bucket *bucket, uint64_t term, uint64_t seq);
+
+/** The bucket's digest, exact for its owner. */
+struct weir_digest weir_bucket_digest(const struct weir_bucket *bucket);
+
+/** Like weir_table_walk, for one bucket. */
+uint64_t weir_bucket_walk(const struct weir_bucket *bucket, uint64_t cursor, unsigned most,
+	weir_entry_visit *visit, void *ctx);
+
+/** An empty bucket outside any table, to be filled and swapped in; NULL where memory is short. */
+struct weir_bucket *weir_bucket_create(struct weir_mem *mem, unsigned number);
+
+/** Gives back a detached bucket with its entries. NULL is fine. */
+void weir_bucket_destroy(struct weir_bucket *bucket, struct weir_mem *mem);
+
+/**
+ * Puts a filled detached bucket into the table in place of the one of its number, whose entries
+ * are given back after a grace period. Readers see the old one or the new one. The version may
+ * go back here: this is how a copy is brought to its master. The shard's digest follows.
+ * @return 0, or WEIR_BUSY where memory is short (the caller keeps the detached bucket)
+ */
+int weir_table_swap(struct weir_table *table, struct weir_mem *mem, struct weir_bucket *bucket);
+
+/** Empties all buckets of a shard and forgets their versions (a copy that is let go). */
+void weir_table_clear_shard(struct weir_table *table, struct weir_mem *mem, unsigned shard);
+
+#endif

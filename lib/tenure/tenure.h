@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * One node's share of mastership: membership, leases, terms, roles and in-sync sets, as a pure
+ * state machine on the control core.
+ *
+ * Tenure keeps this node registered, renews its lease, pulls changed records, and from them tells
+ * the workers of each device's view (replica.h). It decides, each change guarded by the record's
+ * revision so that two nodes that decide at once cannot both succeed:
+ *
+ * - a device whose master is dead (no lease, or another incarnation than in the record): the first
+ *   live in-sync copy in the order of backups makes a new term with itself as master. Where no
+ *   in-sync copy lives, nobody does, unless unclean_takeover is set: then the first live backup,
+ *   else the first live node by name, after one lease time.
+ * - as master of a term that all workers report SETTLED: sets it active, with itself and the
+ *   backups that have caught up as the in-sync set; before, it waits up to join_grace for the first
+ *   live backup to catch up.
+ * - as master of an active term: puts backups that all workers report CAUGHT_UP into insync;
+ *   takes out those that any worker reports LAGGING or whose process is gone (then the attempt
+ *   number in the view grows); fills the list of backups up to backup_count with live nodes, dead
+ *   ones being replaced when a live one can take their place.
+ * - told that a copy has promised a higher term (DEPOSED): stops and, where the record still
+ *   names this node as master, asks for a term above it.
+ *
+ * Purity, as in replica.h: time is an argument; effects leave through struct weir_tenure_ops.
+ * Thread-safety: one owner thread, the control core.
+ */
+#ifndef WEIR_TENURE_TENURE_H
+#define WEIR_TENURE_TENURE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "replica/replica.h"
+#include "tenure/coord.h"
+
+struct weir_tenure;
+
+enum weir_tenure_event_kind {
+	WEIR_EVENT_TERM_START,  /**< a new term, not active yet */
+	WEIR_EVENT_TERM_ACTIVE, /**< its master serves */
+	WEIR_EVENT_TERM_END,    /**< another term has taken its place */
+	WEIR_EVENT_TERM_UPDATE, /**< backups or in-sync set have changed within the term */
+	WEIR_EVENT_UNCLEAN,     /**< a term was begun without an in-sync copy */
+	WEIR_EVENT_NODE_UP,
+	WEIR_EVENT_NODE_DOWN,
+};
+
+/** "term-start", ... */
+const char *weir_tenure_event_name(enum weir_tenure_event_kind kind);
+
+struct weir_tenure_event {
+	enum weir_tenure_event_kind kind;
+	const struct weir_record *record; /**< term events */
+	const struct weir_node *node;     /**< node events */
+};
+
+struct weir_tenure_ops {
+	/** Asks the coordinator; the answer comes through weir_tenure_answer, never from inside. */
+	void (*ask)(void *ctx, const struct weir_coord_request *request);
+	/** A device's view has changed; `record` is what it was made from. To all workers. */
+	void (*view)(void *ctx, const struct weir_view *view, const struct weir_record *record);
+	/** Node number `peer` is this process now; NULL: it is dead, end its sessions. */
+	void (*peer)(void *ctx, unsigned peer, const struct weir_node *node);
+	/** The lease is valid until then (ns, monotonic); 0: not at all. */
+	void (*lease)(void *ctx, uint64_t until_ns);
+	/** An operator's request (weir_tenure_device_add, ...) is done. */
+	void (*reply)(void *ctx, uint64_t ticket, int err, const struct weir_record *record);
+	void (*event)(void *ctx, const struct weir_tenure_event *event);
+	/** This node cannot be a member: its name is in use, or its settings are not the cluster's.
+	 */
+	void (*refused)(void *ctx, const char *sentence);
+	/** The node has left (after weir_tenure_leave): the process may end. */
+	void (*left)(void *ctx);
+};
+
+struct weir_tenure_conf {
+	struct weir_node self;     /**< id, mac, ipv4, udp_port, workers_count, socket are set */
+	unsigned workers_count;    /**< reports are expected from so many */
+	uint8_t backup_count;      /**< 0..WEIR_BACKUPS_MAX; default 2 */
+	uint32_t lease_ms;         /**< default 2000; renewed every eighth of it */
+	uint32_t join_grace_ms;    /**< default 2000 */
+	uint32_t leave_timeout_ms; /**< handing over at leave takes at most so long; default 800 */
+	bool unclean_takeover;     /**< default false: wait */
+};
+
+struct weir_tenure *weir_tenure_create(const struct weir_tenure_conf *conf,
+	const struct weir_tenure_ops *ops, void *ctx, uint64_t now_ns);
+
+void weir_tenure_destroy(struct weir_tenure *tenure);
+
+/** Runs what is due. @return when to call again at the latest (ns, monotonic) */
+uint64_t weir_tenure_tick(struct weir_tenure *tenure, uint64_t now_ns);
+
+/** The coordinator has answered. */
+void weir_tenure_answer(
+	struct weir_tenure *tenure, const struct weir_coord_answer *answer, uint64_t now_ns);
+
+/** A hint that records or nodes have changed: renews at once. */
+void weir_tenure_hint(struct weir_tenure *tenure, uint64_t now_ns);
+
+/** A worker reports. */
+void weir_tenure_report(
+	struct weir_tenure *tenure, const struct weir_report *report, uint64_t now_ns);
+
+/** Makes a device known to the cluster, with this node as its first master. Reply: 0, EXISTS, ...
+ */
+void weir_tenure_device_add(
+	struct weir_tenure *tenure, uint64_t ticket, const char *device, uint64_t now_ns);
+
+/**
+ * Gives mastership of a device to a node, by a new term. Replied when the record is changed:
+ * 0, NODEVICE, NOTFOUND (no such live node), BUSY (too many requests at once), ...
+ */
+void weir_tenure_master_set(struct weir_tenure *tenure, uint64_t ticket, const char *device,
+	const char *node, uint64_t now_ns);
+
+/** Role of `node` for the device: master (as above), standby (added to backups), none (dropped). */
+void weir_tenure_role_set(struct weir_tenure *tenure, uint64_t ticket, const char *device,
+	const char *node, enum weir_role role, uint64_t now_ns);
+
+/**
+ * Hands all masterships over to live in-sync copies, waits until those terms are active (at most
+ * leave_timeout_ms), gives the lease up, then calls left.
+ */
+void weir_tenure_leave(struct weir_tenure *tenure, uint64_t now_ns);
+
+/** The record of a device, or NULL; good until the next event. */
+const struct weir_record *weir_tenure_record(const struct weir_tenure *tenure, const char *device);
+
+/** All nodes, this one included, in the order of their peer numbers. Number 0 is this node. */
+const struct weir_node *weir_tenure_nodes(const struct weir_tenure *tenure, unsigned *count);
+
+/** This node's incarnation; 0: not registered. */
+uint64_t weir_tenure_incarnation(const struct weir_tenure *tenure);
+
+#endif

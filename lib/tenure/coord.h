@@ -107,4 +107,32 @@ struct weir_coord_answer {
 /** Records in one RENEW answer, at most. */
 #define WEIR_COORD_RECORDS_MAX 256
 
+/* ---------------------------------------------------------------------------- drivers --- */
+
+struct weir_coord;
+
+/** What a driver tells its owner, from the owner's event loop, never from inside ask. */
+struct weir_coord_events {
+	void (*answer)(void *ctx, const struct weir_coord_answer *answer);
+	/** Records or nodes may have changed. */
+	void (*hint)(void *ctx);
+	/** The coordinator is (or is not) within reach; a sentence for the log. */
+	void (*reach)(void *ctx, bool reachable, const char *sentence);
+};
+
+/** The functions of a driver; each driver has a create function of its own. */
+struct weir_coord_driver {
+	const char *name;
+	/** Asks; the request is copied. Answered once, at the latest after the driver's time-out.
+	 */
+	void (*ask)(struct weir_coord *coord, const struct weir_coord_request *request);
+	/** Frees the driver; what was asked is not answered any more. */
+	void (*destroy)(struct weir_coord *coord);
+};
+
+/** Every driver's own structure begins with this. */
+struct weir_coord {
+	const struct weir_coord_driver *driver;
+};
+
 #endif

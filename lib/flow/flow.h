@@ -177,10 +177,10 @@ struct weir_entry {
 
 static inline size_t weir_entry_bytes(const struct weir_entry *entry)
 {
-	return sizeof(*entry) + weir_rule_bytes(&entry->rule);
+	return offsetof(struct weir_entry, rule) + weir_rule_bytes(&entry->rule);
 }
 
-#define WEIR_ENTRY_BYTES_MAX (sizeof(struct weir_entry) + WEIR_RULE_BYTES_MAX)
+#define WEIR_ENTRY_BYTES_MAX (offsetof(struct weir_entry, rule) + WEIR_RULE_BYTES_MAX)
 
 /**
  * What an entry adds to the content hash of its bucket: identity, rule, state and created; not

@@ -196,14 +196,17 @@ static int put_output(struct list *list, const char *where, uint32_t port, uint1
 	return 0;
 }
 
-/* An action of 8 bytes, whose lower four are `body`. */
+/*
+ * An action of 8 bytes, whose lower four are `body`. An action set is carried out later and in an
+ * order of its own, so what its actions need is for the device to say.
+ */
 static int put_action(struct list *list, const char *where, unsigned type, uint32_t body)
 {
 	int err = enter_action(list, where);
 
 	if (err != 0)
 		return err;
-	if (!weir_flow_scope_act(&list->scope, type, (uint16_t)(body >> 16)))
+	if (!weir_flow_scope_act(&list->scope, type, (uint16_t)(body >> 16)) && !list->nested)
 		return weir_flow_fault(list->text, where, "this needs %s",
 			weir_flow_need_name(weir_flow_action_need(type)));
 	put_head(list, type, 8);
@@ -220,9 +223,9 @@ static int put_set_field(struct list *list, const char *where, enum field_id id,
 
 	if (err != 0)
 		return err;
-	if (!weir_flow_scope_meets(&list->scope, (enum field_need)field->need))
+	if (!weir_flow_scope_meets(&list->scope, field_set_need(id)))
 		return weir_flow_fault(list->text, where, "this needs %s",
-			weir_flow_need_name((enum field_need)field->need));
+			weir_flow_need_name(field_set_need(id)));
 	oxm_bytes = flow_oxm_write(oxm, field, value, field_ones(field));
 	bytes = (4 + oxm_bytes + OFP_ACTION_ALIGN - 1) / OFP_ACTION_ALIGN * OFP_ACTION_ALIGN;
 	put_head(list, OFP_SET_FIELD, bytes);
@@ -620,7 +623,7 @@ static int read_item(struct list *list)
 	if (err != 0)
 		return err;
 	if (!at_item_end(list))
-		return weir_flow_fault(text, where, "not understood to its end");
+		return weir_flow_fault(text, text->at, "not understood");
 	list->items++;
 	return 0;
 }

@@ -45,7 +45,7 @@ static bool set_field_ok(const uint8_t *action, size_t len, const struct flow_sc
 	used = 4 + oxm.bytes;
 	return (field->use & USE_SET) != 0 && (oxm.value & ~field_ones(field)) == 0 &&
 	       (oxm.id != FIELD_VLAN_VID || (oxm.value & OFP_VID_PRESENT) != 0) &&
-	       weir_flow_scope_meets(scope, (enum field_need)field->need) &&
+	       weir_flow_scope_meets(scope, field_set_need(oxm.id)) &&
 	       len - used < OFP_ACTION_ALIGN && is_zero(action + used, len - used);
 }
 
@@ -90,7 +90,8 @@ static bool body_ok(unsigned type, const uint8_t *body)
 	}
 }
 
-static bool action_ok(const uint8_t *action, size_t len, struct flow_scope *scope)
+/* In an action set (`set`) actions may need what the match does not say. */
+static bool action_ok(const uint8_t *action, size_t len, struct flow_scope *scope, bool set)
 {
 	unsigned type = flow_load16(action);
 
@@ -99,10 +100,10 @@ static bool action_ok(const uint8_t *action, size_t len, struct flow_scope *scop
 	if (type == OFP_SET_FIELD)
 		return set_field_ok(action, len, scope);
 	return len == 8 && body_ok(type, action + 4) &&
-	       weir_flow_scope_act(scope, type, flow_load16(action + 4));
+	       (weir_flow_scope_act(scope, type, flow_load16(action + 4)) || set);
 }
 
-static bool actions_ok(const uint8_t *at, size_t len, struct flow_scope *scope)
+static bool actions_ok(const uint8_t *at, size_t len, struct flow_scope *scope, bool set)
 {
 	if (len == 0)
 		return false;
@@ -113,7 +114,7 @@ static bool actions_ok(const uint8_t *at, size_t len, struct flow_scope *scope)
 			return false;
 		bytes = flow_load16(at + 2);
 		if (bytes < 8 || bytes % OFP_ACTION_ALIGN != 0 || bytes > len ||
-			!action_ok(at, bytes, scope))
+			!action_ok(at, bytes, scope, set))
 			return false;
 		at += bytes;
 		len -= bytes;
@@ -131,11 +132,13 @@ static enum flow_stage instr_stage(
 	case OFP_METER:
 		return len == 8 && body > 0 && body <= OFP_METER_MAX ? STAGE_METER : STAGE_NONE;
 	case OFP_APPLY_ACTIONS:
-		return body == 0 && actions_ok(at + 8, len - 8, scope) ? STAGE_APPLY : STAGE_NONE;
+		return body == 0 && actions_ok(at + 8, len - 8, scope, false) ? STAGE_APPLY
+									      : STAGE_NONE;
 	case OFP_CLEAR_ACTIONS:
 		return len == 8 && body == 0 ? STAGE_CLEAR : STAGE_NONE;
 	case OFP_WRITE_ACTIONS:
-		return body == 0 && actions_ok(at + 8, len - 8, scope) ? STAGE_WRITE : STAGE_NONE;
+		return body == 0 && actions_ok(at + 8, len - 8, scope, true) ? STAGE_WRITE
+									     : STAGE_NONE;
 	case OFP_WRITE_METADATA:
 		return len == 24 && body == 0 ? STAGE_METADATA : STAGE_NONE;
 	case OFP_GOTO_TABLE:

@@ -199,16 +199,31 @@ bool weir_flow_scope_meets(const struct flow_scope *scope, enum field_need need)
 /** "ip or ipv6", ...: what is missing where a need is not met. */
 const char *weir_flow_need_name(enum field_need need);
 
+/** What set_field asks of a packet: what a match would, and a tag where it changes one. */
+static inline enum field_need field_set_need(enum field_id id)
+{
+	return id == FIELD_VLAN_VID ? NEED_VLAN : (enum field_need)weir_flow_fields[id].need;
+}
+
+/**
+ * Whether this is the number of a device's port. Those that had a meaning in OpenFlow 1.0 are
+ * none: ovs-ofctl takes 65534 for LOCAL, so such a number would not mean the same everywhere.
+ */
+static inline bool ofp_port_plain(uint32_t port)
+{
+	return port < OFP10_PORT_MAX || (port > OFP10_PORT_NONE && port <= OFP_PORT_MAX);
+}
+
 /** Whether a port may be matched as in_port. */
 static inline bool ofp_port_in(uint32_t port)
 {
-	return port <= OFP_PORT_MAX || port == OFP_PORT_LOCAL || port == OFP_PORT_CONTROLLER;
+	return ofp_port_plain(port) || port == OFP_PORT_LOCAL || port == OFP_PORT_CONTROLLER;
 }
 
 /** Whether a packet may be sent to a port. */
 static inline bool ofp_port_out(uint32_t port)
 {
-	return port <= OFP_PORT_MAX || (port >= OFP_PORT_IN_PORT && port <= OFP_PORT_LOCAL);
+	return ofp_port_plain(port) || (port >= OFP_PORT_IN_PORT && port <= OFP_PORT_LOCAL);
 }
 
 /** The name of a reserved port, or NULL. */
@@ -233,15 +248,6 @@ bool weir_flow_oxm_read(const uint8_t *at, size_t len, struct flow_oxm *oxm);
 
 /** Whether a value and its mask are canonical for the field, prerequisites apart. */
 bool weir_flow_oxm_canonical(const struct flow_oxm *oxm);
-
-static inline flow_value flow_load(const uint8_t *at, unsigned bytes)
-{
-	flow_value value = 0;
-
-	for (unsigned i = 0; i < bytes; i++)
-		value = value << 8 | at[i];
-	return value;
-}
 
 static inline void flow_store16(uint8_t *at, uint16_t value)
 {
@@ -283,6 +289,25 @@ static inline uint64_t flow_load64(const uint8_t *at)
 
 	memcpy(&value, at, sizeof(value));
 	return __builtin_bswap64(value);
+}
+
+/** Loads a value of 1, 2, 4, 6, 8 or 16 bytes. */
+static inline flow_value flow_load(const uint8_t *at, unsigned bytes)
+{
+	switch (bytes) {
+	case 1:
+		return at[0];
+	case 2:
+		return flow_load16(at);
+	case 4:
+		return flow_load32(at);
+	case 6:
+		return (flow_value)flow_load16(at) << 32 | flow_load32(at + 2);
+	case 8:
+		return flow_load64(at);
+	default:
+		return (flow_value)flow_load64(at) << 64 | flow_load64(at + 8);
+	}
 }
 
 /** Stores a value of 1, 2, 4, 6, 8 or 16 bytes. */

@@ -16,6 +16,10 @@
 #define OFP_PORT_CONTROLLER 0xfffffffdu
 #define OFP_PORT_LOCAL      0xfffffffeu
 
+/** OpenFlow 1.0 had 16-bit port numbers; from OFP10_PORT_MAX on they had a meaning. */
+#define OFP10_PORT_MAX  0xff00u
+#define OFP10_PORT_NONE 0xffffu
+
 #define OFP_GROUP_MAX    0xffffff00u
 #define OFP_METER_MAX    0xffff0000u
 #define OFP_TABLE_MAX    254u

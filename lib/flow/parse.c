@@ -99,7 +99,7 @@ static int read_item(struct parse *parse, const struct flow_word *word, const ch
 		break;
 	}
 	if (err == 0 && !flow_at_gap(&parse->text))
-		err = weir_flow_fault(&parse->text, where, "not understood to its end");
+		err = weir_flow_fault(&parse->text, parse->text.at, "not understood");
 	return err;
 }
 

@@ -10,10 +10,15 @@
  *
  * Canonical form
  * --------------
- * OXM TLVs stand in ascending field order, masked-out bits are zero, an all-ones mask is
+ * OXM TLVs stand in ascending field order (OpenFlow's basic class first, then nw_ttl and
+ * tcp_flags, which have classes of their own), masked-out bits are zero, an all-ones mask is
  * dropped, an all-zero mask means that the field is absent, prerequisites (eth_type before ip
  * fields, ...) are there. So two texts of one match are one match, and equal matches are equal
  * bytes. Every rule that weir_flow_parse or weir_rule_check let through is in this form.
+ *
+ * Instructions stand in the order in which a device carries them out: meter, apply_actions,
+ * clear_actions, write_actions, write_metadata, goto_table; each at most once, none empty. A rule
+ * that drops has none. Actions keep the order of the text.
  *
  * Identity
  * --------
@@ -117,9 +122,15 @@ enum weir_flow_parse_mode {
  * does; keys that only a dump shows (duration, n_packets, n_bytes, idle_age, hard_age) are read
  * and dropped, so that a dump can be fed back.
  *
+ * A text means what `ovs-ofctl -O OpenFlow13` takes it for, or is refused. Refused, other than
+ * there: a field or key given twice, a field whose prerequisite is missing, bits that the field
+ * does not have, numbers with a leading zero, goto_table back or to itself, set_field with a mask
+ * (OpenFlow 1.3 has none), ports 65280 to 65535 (which ovs-ofctl takes for reserved ports of
+ * OpenFlow 1.0; LOCAL and the like are written by name), and what is particular to Open vSwitch.
+ *
  * @param text  not NUL-terminated, `len` bytes
  * @param rule  receives the rule; `room` bytes, WEIR_RULE_BYTES_MAX always suffices
- * @param fault says what was wrong; may be NULL
+ * @param fault says what was wrong, in printable ASCII; may be NULL
  * @return 0, WEIR_BADFLOW or WEIR_TOOBIG
  */
 int weir_flow_parse(const char *text, size_t len, enum weir_flow_parse_mode mode,

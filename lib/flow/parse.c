@@ -45,8 +45,9 @@ static void set_key(struct parse *parse, enum flow_key key, uint64_t value)
 		rule->hard_timeout_s = (uint16_t)value;
 		break;
 	case KEY_APP:
-	case KEY_COUNT:
 		parse->app = (uint16_t)value;
+		break;
+	case KEY_COUNT:
 		break;
 	}
 }

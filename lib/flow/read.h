@@ -87,9 +87,7 @@ bool weir_flow_read_value(struct flow_text *text, const struct field *field, flo
 /** The mask behind a slash: in the form of the field, or a prefix length for an IP address. */
 bool weir_flow_read_mask(struct flow_text *text, const struct field *field, flow_value *mask);
 
-/**
- * `+syn-ack`: TCP flags that must and must not be there.
- */
+/** `+syn-ack`: TCP flags that must and must not be there. */
 bool weir_flow_read_tcp_flags(struct flow_text *text, flow_value *value, flow_value *mask);
 
 #endif

@@ -19,15 +19,18 @@
  * ---------------------
  * - An entry is seen whole. A replaced one is seen as it was or as it is, never half, and a
  *   rule that is in the table all the time is always found while others come and go and while
- *   the bucket grows.
+ *   the bucket grows. Readers never wait for a writer: one that finds nothing looks again only
+ *   where the writer moved something meanwhile.
  * - Digests: the owner sees its own exactly. Others see each field whole, but term, seq, hash and
  *   count may stem from moments a few writes apart: for display only.
  *
  * Walking
  * -------
- * weir_table_walk and weir_bucket_walk visit each entry that is there all through the walk at
- * least once, however the bucket changes or grows between two calls; an entry that came or went
- * meanwhile may be visited or not; an entry that was replaced is seen in one of its forms.
+ * weir_table_walk and weir_bucket_walk visit each entry that is there all through the walk once,
+ * however the bucket changes, grows or shrinks between two calls or is swapped; an entry that came
+ * or went meanwhile may be visited or not; an entry that was replaced is seen in one of its forms.
+ * A cursor is a point in an order of all entries that does not depend on the bucket's size. The
+ * owner may change the bucket from inside a visit, but there it removes only the visited entry.
  *
  * Versions
  * --------
@@ -50,31 +53,38 @@
  * Memory of one worker: entries and bucket arrays in size classes, taken from large chunks, given
  * back after a grace period. No lock; one owner thread, which is a registered QSBR reader.
  *
- * Freed blocks are gathered in batches; a full batch goes to call_rcu, whose callback only marks
- * it; the owner takes marked batches back. No system heap on the hot path.
+ * Freed blocks are gathered in batches; one batch at a time goes to call_rcu, whose callback only
+ * marks it; the owner takes it back. Freeing never fails and takes no memory: where a reader holds
+ * up reclaim, freed blocks wait and count against the limit, so that puts answer WEIR_BUSY in the
+ * end. No system heap on the hot path.
  */
 struct weir_mem;
 
 /** Where chunks come from. */
 struct weir_mem_source {
-	/** A chunk of `bytes` bytes aligned to 64, or NULL. */
-	void *(*take)(void *ctx, size_t bytes);
+	/** `bytes` bytes aligned to `align` (a power of two) and below 2^48, or NULL. */
+	void *(*take)(void *ctx, size_t bytes, size_t align);
 	void (*give)(void *ctx, void *chunk, size_t bytes);
 	void *ctx;
 };
 
-/** The C library's heap as a source (aligned_alloc). */
+/** Most chunks have this size: a little short, so that a heap's own head finds room between two. */
+#define WEIR_MEM_CHUNK_BYTES (WEIR_MEM_CHUNK_ALIGN - 256)
+#define WEIR_MEM_CHUNK_ALIGN 262144
+
+/** The C library's heap as a source. */
 extern const struct weir_mem_source weir_mem_heap;
 
 /** How much is where; a snapshot that any thread may take. */
 struct weir_mem_stats {
 	uint64_t chunk_bytes;   /**< taken from the source */
-	uint64_t used_bytes;    /**< in blocks that are in use, class sizes counted */
+	uint64_t used_bytes;    /**< in blocks that are in use, rounded up to their size class */
 	uint64_t waiting_bytes; /**< freed, waiting for readers */
 };
 
 /**
- * @param limit_bytes most that is taken from the source; past it puts answer WEIR_BUSY
+ * @param limit_bytes most that is taken from the source, in steps of WEIR_MEM_CHUNK_BYTES; past it
+ *                    puts answer WEIR_BUSY
  * @return NULL where memory is short
  */
 struct weir_mem *weir_mem_create(const struct weir_mem_source *source, uint64_t limit_bytes);
@@ -157,12 +167,20 @@ struct weir_digest weir_table_digest(const struct weir_table *table, unsigned bu
 
 struct weir_shard_digest weir_table_shard_digest(const struct weir_table *table, unsigned shard);
 
+/**
+ * Looks up `count` rules at once, which hides the memory's latency: the third of a single lookup's
+ * time and less. entries[i] receives what weir_table_find(table, rules[i]) would give.
+ */
+void weir_table_find_bulk(const struct weir_table *table, const struct weir_rule *const rules[],
+	unsigned count, struct weir_entry *entries[]);
+
 /** Called for each entry; returns false to end the walk after this entry. */
 typedef bool weir_entry_visit(void *ctx, struct weir_entry *entry);
 
 /**
- * Visits entries from where `cursor` stands, about `most` of them (a group is never split, so up
- * to WEIR_WALK_EXTRA more), across all buckets.
+ * Visits entries from where `cursor` stands, at most `most` of them (at least 1; entries that
+ * share a flow id are not parted, so up to WEIR_WALK_EXTRA more), across all buckets. Where a visit
+ * ends the walk among entries that share a flow id, all of these come again.
  * @param cursor 0 to begin with, else what the last call returned
  * @return the cursor to go on with; 0: the walk is complete
  */
@@ -170,6 +188,9 @@ uint64_t weir_table_walk(const struct weir_table *table, uint64_t cursor, unsign
 	weir_entry_visit *visit, void *ctx);
 
 #define WEIR_WALK_EXTRA 64
+
+/** Most entries of a bucket that may share a flow id. */
+#define WEIR_FLOW_ID_SHARED_MAX WEIR_WALK_EXTRA
 
 /* Writers: the worker that owns the bucket's shard. */
 
@@ -183,7 +204,8 @@ struct weir_bucket *weir_table_bucket_make(
 /**
  * Stores a copy of `entry`: in place of the entry of the same rule, or as a new one.
  * @param stored receives where it stands now; may be NULL
- * @return 0 added, 1 replaced, WEIR_BUSY where memory is short (nothing changed)
+ * @return 0 added, 1 replaced, WEIR_BUSY where memory is short or WEIR_FLOW_ID_SHARED_MAX others
+ *         have its flow id (nothing changed)
  */
 int weir_bucket_put(struct weir_bucket *bucket, struct weir_mem *mem,
 	const struct weir_entry *entry, struct weir_entry **stored);

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "table/bucket.h"
+#include "table/mem.h"
+
+#define FIND_BULK                                                                                  \
+	32 /* lookups that are under way at once: what a core's line buffers can carry             \
+	    */
+
+struct weir_table {
+	struct weir_shard *shards[WEIR_SHARDS];
+};
+
+_Static_assert(sizeof(struct weir_table) <= 1024, "a device without flows is small");
+
+struct weir_table *weir_table_create(void)
+{
+	return calloc(1, sizeof(struct weir_table));
+}
+
+void weir_table_destroy(struct weir_table *table)
+{
+	for (unsigned i = 0; table != NULL && i < WEIR_SHARDS; i++)
+		weir_assert(table->shards[i] == NULL);
+	free(table);
+}
+
+/* Digests. */
+
+/** A number with all its bits spread over all bits (the finaliser of MurmurHash3, 2008). */
+static uint64_t spread(uint64_t bits)
+{
+	bits = (bits ^ bits >> 33) * 0xff51afd7ed558ccdULL;
+	bits = (bits ^ bits >> 33) * 0xc4ceb9fe1a85ec53ULL;
+	return bits ^ bits >> 33;
+}
+
+uint64_t weir_digest_mix(unsigned bucket, const struct weir_digest *digest)
+{
+	uint64_t mix = spread(digest->term + bucket + 1);
+
+	if (digest->term == 0 && digest->seq == 0 && digest->hash == 0 && digest->count == 0)
+		return 0;
+	mix = spread(mix + digest->seq);
+	return spread(mix + digest->hash) + digest->count;
+}
+
+void weir_shard_account(struct weir_shard *shard, unsigned number, const struct weir_digest *before,
+	const struct weir_digest *after)
+{
+	if (shard == NULL)
+		return;
+	weir_rcu_poke(shard->sum,
+		shard->sum + weir_digest_mix(number, after) - weir_digest_mix(number, before));
+	weir_rcu_poke(shard->count, shard->count + after->count - before->count);
+}
+
+struct weir_digest weir_table_digest(const struct weir_table *table, unsigned bucket)
+{
+	const struct weir_bucket *found = weir_table_bucket(table, bucket);
+
+	return found == NULL ? (struct weir_digest){0} : weir_bucket_digest(found);
+}
+
+struct weir_shard_digest weir_table_shard_digest(const struct weir_table *table, unsigned shard)
+{
+	const struct weir_shard *found = weir_rcu_load(table->shards[shard]);
+
+	if (found == NULL)
+		return (struct weir_shard_digest){0};
+	return (struct weir_shard_digest){
+		.sum = weir_rcu_peek(found->sum),
+		.count = weir_rcu_peek(found->count),
+	};
+}
+
+uint64_t weir_table_count(const struct weir_table *table)
+{
+	uint64_t count = 0;
+
+	for (unsigned i = 0; i < WEIR_SHARDS; i++)
+		count += weir_table_shard_digest(table, i).count;
+	return count;
+}
+
+/* Lookups. */
+
+struct weir_bucket *weir_table_bucket(const struct weir_table *table, unsigned bucket)
+{
+	const struct weir_shard *shard = weir_rcu_load(table->shards[weir_bucket_shard(bucket)]);
+
+	return shard == NULL ? NULL : weir_rcu_load(shard->buckets[bucket / WEIR_SHARDS]);
+}
+
+struct weir_entry *weir_table_find(const struct weir_table *table, const struct weir_rule *rule)
+{
+	const struct weir_bucket *bucket =
+		weir_table_bucket(table, weir_flow_bucket(rule->flow_id));
+
+	return bucket == NULL ? NULL : weir_bucket_find(bucket, rule);
+}
+
+struct weir_entry *weir_table_find_id(const struct weir_table *table, uint64_t flow_id)
+{
+	const struct weir_bucket *bucket = weir_table_bucket(table, weir_flow_bucket(flow_id));
+
+	return bucket == NULL ? NULL : weir_bucket_find_id(bucket, flow_id);
+}
+
+/** Lookups under way. */
+struct bulk {
+	const struct weir_bucket *bucket[FIND_BULK];
+	const struct weir_group *group[FIND_BULK];
+};
+
+static void bulk_fetch_buckets(struct bulk *bulk, const struct weir_table *table,
+	const struct weir_rule *const rules[], unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		bulk->bucket[i] = weir_table_bucket(table, weir_flow_bucket(rules[i]->flow_id));
+		__builtin_prefetch(bulk->bucket[i]);
+	}
+}
+
+static void bulk_fetch_groups(
+	struct bulk *bulk, const struct weir_rule *const rules[], unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		const struct weir_bucket *bucket = bulk->bucket[i];
+		unsigned groups = 0;
+
+		if (bucket != NULL)
+			groups = weir_shape_groups(weir_rcu_load(bucket->shape));
+		bulk->group[i] = NULL;
+		if (groups > 0)
+			bulk->group[i] = weir_bucket_group(bucket,
+				weir_group_index(groups, weir_flow_hash(rules[i]->flow_id)));
+		__builtin_prefetch(bulk->group[i]);
+	}
+}
+
+static void bulk_fetch_entries(
+	struct bulk *bulk, const struct weir_rule *const rules[], unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t tag = weir_hash_tag(weir_flow_hash(rules[i]->flow_id));
+		uint64_t slots[WEIR_GROUP_SLOTS];
+		unsigned match = 0;
+
+		if (bulk->group[i] != NULL)
+			match = weir_group_match(bulk->group[i], tag, slots);
+		if (match != 0)
+			weir_entry_prefetch(weir_slot_entry(slots[__builtin_ctz(match)]));
+	}
+}
+
+void weir_table_find_bulk(const struct weir_table *table, const struct weir_rule *const rules[],
+	unsigned count, struct weir_entry *entries[])
+{
+	struct bulk bulk;
+
+	for (unsigned done = 0; done < count; done += FIND_BULK) {
+		unsigned part = count - done < FIND_BULK ? count - done : FIND_BULK;
+
+		bulk_fetch_buckets(&bulk, table, rules + done, part);
+		bulk_fetch_groups(&bulk, rules + done, part);
+		bulk_fetch_entries(&bulk, rules + done, part);
+		for (unsigned i = 0; i < part; i++)
+			entries[done + i] =
+				bulk.bucket[i] == NULL
+					? NULL
+					: weir_bucket_find(bulk.bucket[i], rules[done + i]);
+	}
+}
+
+/* Buckets come and go. */
+
+static struct weir_shard *shard_make(
+	struct weir_table *table, struct weir_mem *mem, unsigned number)
+{
+	struct weir_shard *shard = table->shards[number];
+
+	if (shard != NULL)
+		return shard;
+	shard = weir_mem_alloc(mem, sizeof(*shard));
+	if (shard == NULL)
+		return NULL;
+	memset(shard, 0, sizeof(*shard));
+	weir_rcu_publish(table->shards[number], shard);
+	return shard;
+}
+
+/** Puts a bucket in the place of its number and gives back what was there. */
+static void shard_place(struct weir_shard *shard, struct weir_mem *mem, struct weir_bucket *bucket)
+{
+	struct weir_bucket **place = &shard->buckets[bucket->number / WEIR_SHARDS];
+	struct weir_bucket *old = *place;
+	struct weir_digest before = {0};
+	struct weir_digest after = weir_bucket_digest(bucket);
+
+	if (old != NULL)
+		before = weir_bucket_digest(old);
+	bucket->shard = shard;
+	weir_rcu_publish(*place, bucket);
+	weir_shard_account(shard, bucket->number, &before, &after);
+	weir_bucket_destroy(old, mem);
+}
+
+struct weir_bucket *weir_table_bucket_make(
+	struct weir_table *table, struct weir_mem *mem, unsigned bucket)
+{
+	struct weir_bucket *found = weir_table_bucket(table, bucket);
+	struct weir_shard *shard;
+
+	if (found != NULL)
+		return found;
+	shard = shard_make(table, mem, weir_bucket_shard(bucket));
+	if (shard == NULL)
+		return NULL;
+	found = weir_bucket_create(mem, bucket);
+	if (found != NULL)
+		shard_place(shard, mem, found);
+	return found;
+}
+
+int weir_table_swap(struct weir_table *table, struct weir_mem *mem, struct weir_bucket *bucket)
+{
+	struct weir_shard *shard = shard_make(table, mem, weir_bucket_shard(bucket->number));
+
+	weir_assert(bucket->shard == NULL);
+	if (shard == NULL)
+		return WEIR_BUSY;
+	shard_place(shard, mem, bucket);
+	return 0;
+}
+
+void weir_table_clear_shard(struct weir_table *table, struct weir_mem *mem, unsigned shard)
+{
+	struct weir_shard *old = table->shards[shard];
+
+	if (old == NULL)
+		return;
+	weir_rcu_publish(table->shards[shard], NULL);
+	for (unsigned i = 0; i < WEIR_SHARD_BUCKETS; i++)
+		weir_bucket_destroy(old->buckets[i], mem);
+	weir_mem_free(mem, old, sizeof(*old));
+}

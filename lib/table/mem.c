@@ -304,8 +304,8 @@ static void page_settle(struct weir_mem *mem, struct page *page, unsigned before
 
 	if (before == 0)
 		page_push(list, page);
-	if (page->free_count == page->capacity && (page->next != NULL || page->prev != NULL))
-		page_close(mem, page); /* the last one of a class stays, ready for the next block */
+	if (page->free_count == page->capacity)
+		page_close(mem, page);
 }
 
 /* Large blocks. */

@@ -40,10 +40,11 @@ static uint64_t spread(uint64_t bits)
 
 uint64_t weir_digest_mix(unsigned bucket, const struct weir_digest *digest)
 {
-	uint64_t mix = spread(digest->term + bucket + 1);
+	uint64_t mix = spread(bucket + 1);
 
 	if (digest->term == 0 && digest->seq == 0 && digest->hash == 0 && digest->count == 0)
 		return 0;
+	mix = spread(mix + digest->term);
 	mix = spread(mix + digest->seq);
 	return spread(mix + digest->hash) + digest->count;
 }

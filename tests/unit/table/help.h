@@ -12,6 +12,10 @@
 #include <string.h>
 #include <time.h>
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 
 #include "base/err.h"
@@ -166,7 +170,21 @@ static inline void help_settle(struct weir_mem *mem)
 	fail_msg("blocks still wait for readers");
 }
 
-/** Whether a child process that runs `body` is ended by an assertion. */
-bool help_aborts(void (*body)(void *), void *ctx);
+/** Whether a process that runs `body` is ended by an assertion. */
+static inline bool help_aborts(void (*body)(void *ctx), void *ctx)
+{
+	pid_t child = fork();
+	int status = 0;
+
+	if (child == 0) {
+		signal(SIGABRT, SIG_DFL); /* cmocka and sanitizers may have set their own */
+		if (freopen("/dev/null", "w", stderr) != NULL)
+			body(ctx);
+		_exit(0);
+	}
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
 
 #endif

@@ -538,8 +538,10 @@ void weir_mem_destroy(struct weir_mem *mem)
 {
 	if (mem == NULL)
 		return;
-	if (mem->handed)
+	if (mem->handed) {
 		weir_rcu_barrier();
+		weir_assert(weir_rcu_load(mem->passed));
+	}
 	weir_rcu_wait();
 	while (mem->larges != NULL)
 		large_give(mem, mem->larges);

@@ -138,6 +138,7 @@ static inline unsigned weir_group_match(
 {
 	unsigned match = 0;
 
+#pragma GCC unroll 7
 	for (unsigned i = 0; i < WEIR_GROUP_SLOTS; i++) {
 		slots[i] = weir_rcu_load(group->slot[i]);
 		match |= (unsigned)(slots[i] >> 48 == tag) << i;

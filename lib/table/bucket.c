@@ -5,8 +5,15 @@
 #include "table/bucket.h"
 #include "table/mem.h"
 
-/* Entries a group before one more is made, in tenths; halved, before one is merged away. */
-#define GROUP_FILL_TENTHS 56
+/*
+ * Entries a group, in tenths. A segment is begun when the groups hold GROUP_FULL_TENTHS. Its memory
+ * is spent then, so its groups are brought into use one a write until the table has doubled: most
+ * of the time the number of groups is a power of two and few chains overflow. Shrinking
+ * begins far below, so that a bucket does not grow and shrink about one point.
+ */
+#define GROUP_FULL_TENTHS 56
+#define GROUP_HALF_TENTHS (GROUP_FULL_TENTHS / 2)
+#define GROUP_THIN_TENTHS 20
 
 /** A slot of a chain. */
 struct place {
@@ -398,15 +405,31 @@ static void bucket_merge(struct weir_bucket *bucket, struct weir_mem *mem)
 	seg_drop(bucket, mem, last);
 }
 
+/** Fetches what the next split of this bucket will touch: it comes some writes later. */
+static void bucket_prefetch_split(const struct weir_bucket *bucket)
+{
+	unsigned groups = bucket_groups(bucket);
+
+	if ((groups & (groups - 1)) == 0)
+		return;
+	__builtin_prefetch(weir_bucket_group(bucket, groups), 1);
+	__builtin_prefetch(
+		weir_bucket_group(bucket, groups - (1U << (weir_group_seg(groups) - 1))), 1);
+}
+
 static void bucket_fit(struct weir_bucket *bucket, struct weir_mem *mem)
 {
 	uint64_t groups = bucket_groups(bucket);
 	uint64_t tenths = (uint64_t)bucket->count * 10;
+	bool doubled = (groups & (groups - 1)) == 0;
 
-	if (tenths > groups * GROUP_FILL_TENTHS && groups < WEIR_BUCKET_GROUPS_MAX)
-		bucket_split(bucket, mem);
-	else if (tenths < groups * (GROUP_FILL_TENTHS / 2) && groups > 1)
+	if (tenths < groups * GROUP_THIN_TENTHS && groups > 1) {
 		bucket_merge(bucket, mem);
+	} else if (tenths > groups * (doubled ? GROUP_FULL_TENTHS : GROUP_HALF_TENTHS) &&
+		   groups < WEIR_BUCKET_GROUPS_MAX) {
+		bucket_split(bucket, mem);
+		bucket_prefetch_split(bucket);
+	}
 }
 
 /* Writing. */

@@ -107,7 +107,7 @@ static inline unsigned weir_group_index(unsigned groups, uint64_t hash)
 	unsigned half = 1U << (31 - __builtin_clz(groups)); /* largest power of two in groups */
 	unsigned index = (unsigned)hash & (2 * half - 1);
 
-	return index < groups ? index : index - half;
+	return index - (half & -(unsigned)(index >= groups)); /* no branch: it could not be told */
 }
 
 /** The segment of a group: 0 | 1 | 2 2 | 3 3 3 3 | ... */

@@ -111,70 +111,77 @@ struct weir_entry *weir_table_find_id(const struct weir_table *table, uint64_t f
 	return bucket == NULL ? NULL : weir_bucket_find_id(bucket, flow_id);
 }
 
-/** Lookups under way. */
-struct bulk {
-	const struct weir_bucket *bucket[FIND_BULK];
-	const struct weir_group *group[FIND_BULK];
+/** A lookup under way. */
+struct probe {
+	const struct weir_bucket *bucket;
+	const struct weir_group *group;
+	struct weir_entry *entry; /**< the first with the right tag */
+	uint64_t hash;
 };
 
-static void bulk_fetch_buckets(struct bulk *bulk, const struct weir_table *table,
-	const struct weir_rule *const rules[], unsigned count)
+static void probe_bucket(
+	struct probe *probe, const struct weir_table *table, const struct weir_rule *rule)
 {
-	for (unsigned i = 0; i < count; i++) {
-		bulk->bucket[i] = weir_table_bucket(table, weir_flow_bucket(rules[i]->flow_id));
-		__builtin_prefetch(bulk->bucket[i]);
-	}
+	probe->hash = weir_flow_hash(rule->flow_id);
+	probe->bucket = weir_table_bucket(table, weir_flow_bucket(rule->flow_id));
+	__builtin_prefetch(probe->bucket);
 }
 
-static void bulk_fetch_groups(
-	struct bulk *bulk, const struct weir_rule *const rules[], unsigned count)
+static void probe_group(struct probe *probe)
 {
-	for (unsigned i = 0; i < count; i++) {
-		const struct weir_bucket *bucket = bulk->bucket[i];
-		unsigned groups = 0;
+	unsigned groups = 0;
 
-		if (bucket != NULL)
-			groups = weir_shape_groups(weir_rcu_load(bucket->shape));
-		bulk->group[i] = NULL;
-		if (groups > 0)
-			bulk->group[i] = weir_bucket_group(bucket,
-				weir_group_index(groups, weir_flow_hash(rules[i]->flow_id)));
-		__builtin_prefetch(bulk->group[i]);
-	}
+	probe->group = NULL;
+	if (probe->bucket != NULL)
+		groups = weir_shape_groups(weir_rcu_load(probe->bucket->shape));
+	if (groups > 0)
+		probe->group =
+			weir_bucket_group(probe->bucket, weir_group_index(groups, probe->hash));
+	__builtin_prefetch(probe->group);
 }
 
-static void bulk_fetch_entries(
-	struct bulk *bulk, const struct weir_rule *const rules[], unsigned count)
+static void probe_entry(struct probe *probe)
 {
-	for (unsigned i = 0; i < count; i++) {
-		uint64_t tag = weir_hash_tag(weir_flow_hash(rules[i]->flow_id));
-		uint64_t slots[WEIR_GROUP_SLOTS];
-		unsigned match = 0;
+	uint64_t slots[WEIR_GROUP_SLOTS];
+	unsigned match = 0;
 
-		if (bulk->group[i] != NULL)
-			match = weir_group_match(bulk->group[i], tag, slots);
-		if (match != 0)
-			weir_entry_prefetch(weir_slot_entry(slots[__builtin_ctz(match)]));
-	}
+	probe->entry = NULL;
+	if (probe->group != NULL)
+		match = weir_group_match(probe->group, weir_hash_tag(probe->hash), slots);
+	if (match == 0)
+		return;
+	probe->entry = weir_slot_entry(slots[__builtin_ctz(match)]);
+	weir_entry_prefetch(probe->entry);
+}
+
+static struct weir_entry *probe_result(const struct probe *probe, const struct weir_rule *rule)
+{
+	if (probe->entry != NULL && weir_rule_same(&probe->entry->rule, rule))
+		return probe->entry;
+	return probe->bucket == NULL ? NULL : weir_bucket_find(probe->bucket, rule);
+}
+
+static void find_some(const struct weir_table *table, const struct weir_rule *const rules[],
+	unsigned count, struct weir_entry *entries[])
+{
+	struct probe probes[FIND_BULK];
+
+	for (unsigned i = 0; i < count; i++)
+		probe_bucket(&probes[i], table, rules[i]);
+	for (unsigned i = 0; i < count; i++)
+		probe_group(&probes[i]);
+	for (unsigned i = 0; i < count; i++)
+		probe_entry(&probes[i]);
+	for (unsigned i = 0; i < count; i++)
+		entries[i] = probe_result(&probes[i], rules[i]);
 }
 
 void weir_table_find_bulk(const struct weir_table *table, const struct weir_rule *const rules[],
 	unsigned count, struct weir_entry *entries[])
 {
-	struct bulk bulk;
-
-	for (unsigned done = 0; done < count; done += FIND_BULK) {
-		unsigned part = count - done < FIND_BULK ? count - done : FIND_BULK;
-
-		bulk_fetch_buckets(&bulk, table, rules + done, part);
-		bulk_fetch_groups(&bulk, rules + done, part);
-		bulk_fetch_entries(&bulk, rules + done, part);
-		for (unsigned i = 0; i < part; i++)
-			entries[done + i] =
-				bulk.bucket[i] == NULL
-					? NULL
-					: weir_bucket_find(bulk.bucket[i], rules[done + i]);
-	}
+	for (unsigned done = 0; done < count; done += FIND_BULK)
+		find_some(table, rules + done, count - done < FIND_BULK ? count - done : FIND_BULK,
+			entries + done);
 }
 
 /* Buckets come and go. */

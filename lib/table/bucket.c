@@ -99,12 +99,11 @@ void weir_bucket_stamp(struct weir_bucket *bucket, uint64_t term, uint64_t seq)
 static inline struct weir_entry *chain_find(const struct weir_group *group, uint64_t tag,
 	uint64_t flow_id, const struct weir_rule *rule)
 {
-	uint64_t slots[WEIR_GROUP_SLOTS];
-
 	for (; group != NULL; group = weir_rcu_load(group->next)) {
-		for (unsigned match = weir_group_match(group, tag, slots); match != 0;
+		for (unsigned match = weir_group_match(group, tag); match != 0;
 			match &= match - 1) {
-			struct weir_entry *entry = weir_slot_entry(slots[__builtin_ctz(match)]);
+			struct weir_entry *entry =
+				weir_slot_entry(weir_rcu_load(group->slot[weir_match_slot(match)]));
 
 			if (entry == NULL)
 				continue;
@@ -438,14 +437,12 @@ static void bucket_fit(struct weir_bucket *bucket, struct weir_mem *mem)
 static uint64_t *chain_seek(
 	struct weir_group *chain, uint64_t tag, const struct weir_rule *rule, unsigned *shared)
 {
-	uint64_t slots[WEIR_GROUP_SLOTS];
-
 	*shared = 0;
 	for (; chain != NULL; chain = chain->next) {
-		for (unsigned match = weir_group_match(chain, tag, slots); match != 0;
+		for (unsigned match = weir_group_match(chain, tag); match != 0;
 			match &= match - 1) {
-			unsigned i = (unsigned)__builtin_ctz(match);
-			struct weir_entry *entry = weir_slot_entry(slots[i]);
+			unsigned i = weir_match_slot(match);
+			struct weir_entry *entry = weir_slot_entry(chain->slot[i]);
 
 			if (entry == NULL || entry->rule.flow_id != rule->flow_id)
 				continue;
@@ -487,6 +484,17 @@ static void bucket_replace(
 	weir_mem_free(mem, old, entry_bytes(old));
 }
 
+/** Fetches all of an entry that is about to be hashed and freed, and its place in memory's books.
+ */
+static void entry_prefetch_free(const struct weir_entry *entry)
+{
+	size_t bytes = entry_bytes(entry);
+
+	weir_mem_prefetch(entry, bytes);
+	for (size_t line = 0; line < bytes; line += WEIR_MEM_LINE)
+		__builtin_prefetch((const char *)entry + line);
+}
+
 int weir_bucket_put(struct weir_bucket *bucket, struct weir_mem *mem,
 	const struct weir_entry *entry, struct weir_entry **stored)
 {
@@ -500,6 +508,8 @@ int weir_bucket_put(struct weir_bucket *bucket, struct weir_mem *mem,
 	slot = chain_seek(bucket_chain(bucket, hash), weir_hash_tag(hash), &entry->rule, &shared);
 	if (shared >= WEIR_FLOW_ID_SHARED_MAX && slot == NULL)
 		return WEIR_BUSY;
+	if (slot != NULL)
+		entry_prefetch_free(weir_slot_entry(*slot));
 	copy = weir_mem_alloc(mem, bytes);
 	if (copy == NULL)
 		return WEIR_BUSY;
@@ -524,6 +534,7 @@ void weir_bucket_remove(struct weir_bucket *bucket, struct weir_mem *mem, struct
 	struct place place = {.group = bucket_chain(bucket, weir_flow_hash(entry->rule.flow_id))};
 	struct place last;
 
+	entry_prefetch_free(entry);
 	while (place.group != NULL && weir_slot_entry(*place_slot(&place)) != entry)
 		place_next(&place);
 	weir_assert(place.group != NULL);

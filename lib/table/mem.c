@@ -28,15 +28,20 @@
 
 struct chunk;
 
-/** A page of blocks of one class. One bit a block in each set; in none of them: in use. */
+/** 64 blocks of a page, one bit each; a block that is in no set is in use. */
+struct sets {
+	uint64_t free;
+	uint64_t gathered; /**< freed, not yet handed to call_rcu */
+	uint64_t waiting;  /**< handed to call_rcu */
+};
+
+/** A page of blocks of one class. */
 struct page {
-	uint64_t free[PAGE_WORDS];
-	uint64_t gathered[PAGE_WORDS]; /**< freed, not yet handed to call_rcu */
-	uint64_t waiting[PAGE_WORDS];  /**< handed to call_rcu */
-	struct page *next;             /**< in the class's list of pages with free blocks, */
-	struct page *prev;             /**< or in the list of empty pages */
-	struct page *gathered_next;    /**< in the set of pages with gathered blocks */
-	struct page *waiting_next;     /**< in the set of pages with waiting blocks */
+	struct sets sets[PAGE_WORDS];
+	struct page *next;          /**< in the class's list of pages with free blocks, */
+	struct page *prev;          /**< or in the list of empty pages */
+	struct page *gathered_next; /**< in the set of pages with gathered blocks */
+	struct page *waiting_next;  /**< in the set of pages with waiting blocks */
 	struct chunk *chunk;
 	uint32_t reciprocal; /**< 2^32 / block size, rounded up */
 	uint16_t free_count;
@@ -277,7 +282,7 @@ static struct page *page_open(struct weir_mem *mem, unsigned class)
 	page->reciprocal = (uint32_t)(((1ULL << 32) + bytes - 1) / bytes);
 	page->free_count = page->capacity;
 	for (unsigned i = 0; i < page->capacity; i++)
-		page->free[i / 64] |= 1ULL << i % 64;
+		page->sets[i / 64].free |= 1ULL << i % 64;
 	page_push(&mem->usable[class], page);
 	return page;
 }
@@ -287,7 +292,7 @@ static void page_close(struct weir_mem *mem, struct page *page)
 	struct chunk *chunk = page->chunk;
 
 	page_unlink(&mem->usable[page->class], page);
-	memset(page->free, 0, sizeof(page->free));
+	memset(page->sets, 0, sizeof(page->sets));
 	page->capacity = 0;
 	page->free_count = 0;
 	page_push(&mem->empty, page);
@@ -350,8 +355,11 @@ static void batch_hand(struct weir_mem *mem)
 	if (mem->handed || mem->gathered.blocks == 0)
 		return;
 	for (struct page *page = mem->gathered.pages; page != NULL; page = page->gathered_next) {
-		memcpy(page->waiting, page->gathered, sizeof(page->waiting));
-		memset(page->gathered, 0, sizeof(page->gathered));
+		__builtin_prefetch(page->gathered_next);
+		for (unsigned i = 0; i < PAGE_WORDS; i++) {
+			page->sets[i].waiting = page->sets[i].gathered;
+			page->sets[i].gathered = 0;
+		}
 		page->waiting_count = page->gathered_count;
 		page->gathered_count = 0;
 		page->waiting_next = page->gathered_next;
@@ -369,13 +377,13 @@ static void page_recycle(struct weir_mem *mem, struct page *page)
 
 #if defined(__SANITIZE_ADDRESS__)
 	for (unsigned i = 0; i < page->capacity; i++)
-		if (page->waiting[i / 64] >> i % 64 & 1)
+		if (page->sets[i / 64].waiting >> i % 64 & 1)
 			ASAN_POISON_MEMORY_REGION(page_begin(page) + i * class_bytes(page->class),
 				class_bytes(page->class));
 #endif
 	for (unsigned i = 0; i < PAGE_WORDS; i++) {
-		page->free[i] |= page->waiting[i];
-		page->waiting[i] = 0;
+		page->sets[i].free |= page->sets[i].waiting;
+		page->sets[i].waiting = 0;
 	}
 	page->free_count = (uint16_t)(page->free_count + page->waiting_count);
 	page->waiting_count = 0;
@@ -393,6 +401,7 @@ static bool batch_take_back(struct weir_mem *mem)
 	while (page != NULL) {
 		struct page *next = page->waiting_next;
 
+		__builtin_prefetch(next);
 		page_recycle(mem, page);
 		page = next;
 	}
@@ -422,10 +431,10 @@ static void *page_alloc(struct weir_mem *mem, struct page *page)
 	unsigned word = 0;
 	unsigned index;
 
-	while (page->free[word] == 0)
+	while (page->sets[word].free == 0)
 		word++;
-	index = word * 64 + (unsigned)__builtin_ctzll(page->free[word]);
-	page->free[word] &= page->free[word] - 1;
+	index = word * 64 + (unsigned)__builtin_ctzll(page->sets[word].free);
+	page->sets[word].free &= page->sets[word].free - 1;
 	if (--page->free_count == 0)
 		page_unlink(&mem->usable[page->class], page);
 	return page_begin(page) + index * class_bytes(page->class);
@@ -469,12 +478,11 @@ static void small_gather(struct weir_mem *mem, void *block)
 {
 	struct page *page = page_of(block);
 	unsigned index = page_index(page, block);
+	struct sets *sets = &page->sets[index / 64];
 	uint64_t bit = 1ULL << index % 64;
 
-	weir_assert(!(
-		(page->free[index / 64] | page->gathered[index / 64] | page->waiting[index / 64]) &
-		bit));
-	page->gathered[index / 64] |= bit;
+	weir_assert(!((sets->free | sets->gathered | sets->waiting) & bit));
+	sets->gathered |= bit;
 	if (page->gathered_count++ > 0)
 		return;
 	page->gathered_next = mem->gathered.pages;
@@ -487,6 +495,12 @@ static void large_gather(struct weir_mem *mem, void *block)
 
 	large->gathered_next = mem->gathered.larges;
 	mem->gathered.larges = large;
+}
+
+void weir_mem_prefetch(const void *block, size_t bytes)
+{
+	if (bytes <= WEIR_MEM_BLOCK_MAX)
+		__builtin_prefetch(&page_of(block)->capacity, 1);
 }
 
 void weir_mem_free(struct weir_mem *mem, void *block, size_t bytes)
@@ -516,7 +530,7 @@ void weir_mem_free_now(struct weir_mem *mem, void *block, size_t bytes)
 	page = page_of(block);
 	index = page_index(page, block);
 	ASAN_POISON_MEMORY_REGION(block, class_bytes(page->class));
-	page->free[index / 64] |= 1ULL << index % 64;
+	page->sets[index / 64].free |= 1ULL << index % 64;
 	page->free_count++;
 	page_settle(mem, page, page->free_count - 1U);
 }

@@ -26,6 +26,9 @@ void *weir_mem_alloc(struct weir_mem *mem, size_t bytes);
 /** Gives a block back after a grace period. `bytes` as given to weir_mem_alloc. */
 void weir_mem_free(struct weir_mem *mem, void *block, size_t bytes);
 
+/** Fetches what weir_mem_free of this block will touch. */
+void weir_mem_prefetch(const void *block, size_t bytes);
+
 /** Gives back at once a block that no reader ever saw. */
 void weir_mem_free_now(struct weir_mem *mem, void *block, size_t bytes);
 

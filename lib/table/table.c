@@ -142,15 +142,14 @@ static void probe_group(struct probe *probe)
 
 static void probe_entry(struct probe *probe)
 {
-	uint64_t slots[WEIR_GROUP_SLOTS];
 	unsigned match = 0;
 
 	probe->entry = NULL;
 	if (probe->group != NULL)
-		match = weir_group_match(probe->group, weir_hash_tag(probe->hash), slots);
+		match = weir_group_match(probe->group, weir_hash_tag(probe->hash));
 	if (match == 0)
 		return;
-	probe->entry = weir_slot_entry(slots[__builtin_ctz(match)]);
+	probe->entry = weir_slot_entry(weir_rcu_load(probe->group->slot[weir_match_slot(match)]));
 	weir_entry_prefetch(probe->entry);
 }
 

@@ -58,15 +58,25 @@ void fabric_eal_end(void)
 	rte_eal_cleanup();
 }
 
-/** Where message n of a stream begins in `content`. */
-static const uint8_t *content_of(uint64_t salt, uint64_t n)
+/** Bytes of message n of a session: its salt, as far as it fits, then what salt and n decide. */
+static const uint8_t *content_of(uint64_t salt, uint64_t n, size_t len)
 {
-	return content + mix(salt ^ n << 8) % CONTENT_SIZE;
+	static uint8_t bytes[WEIR_MESSAGE_BYTES_MAX];
+	const size_t first = RTE_MIN(len, sizeof(salt));
+
+	memcpy(bytes, &salt, first);
+	memcpy(bytes + first, content + mix(salt ^ n << 24) % CONTENT_SIZE, len - first);
+	return bytes;
 }
 
-static uint64_t salt_of(uint64_t incarnation, unsigned node, unsigned worker, unsigned to)
+/** The first message that is long enough tells the session's salt: one never seen before. */
+static void salt_learn(struct fabric_seen *seen, const void *bytes, size_t len)
 {
-	return incarnation << 24 | node << 16 | worker << 8 | to;
+	if (seen->peer_salt != 0 || len < sizeof(seen->peer_salt))
+		return;
+	memcpy(&seen->peer_salt, bytes, sizeof(seen->peer_salt));
+	assert_true(seen->peer_salt > seen->peer_salt_before);
+	seen->peer_salt_before = seen->peer_salt;
 }
 
 static void on_message(void *ctx, unsigned peer, unsigned worker, const void *bytes, size_t len)
@@ -75,7 +85,9 @@ static void on_message(void *ctx, unsigned peer, unsigned worker, const void *by
 	struct fabric_seen *seen = &me->seen[peer][worker];
 
 	assert_true(seen->up);
-	assert_memory_equal(bytes, content_of(seen->peer_salt, seen->received), len);
+	salt_learn(seen, bytes, len);
+	if (seen->peer_salt != 0)
+		assert_memory_equal(bytes, content_of(seen->peer_salt, seen->received, len), len);
 	seen->received_sum += ++seen->received * len;
 	seen->received_total++;
 	if (me->echo)
@@ -85,7 +97,6 @@ static void on_message(void *ctx, unsigned peer, unsigned worker, const void *by
 static void on_up(void *ctx, unsigned peer, unsigned worker, uint64_t incarnation)
 {
 	struct fabric_worker *me = ctx;
-	const struct fabric_node *node = &me->fabric->nodes[me->node];
 	struct fabric_seen *seen = &me->seen[peer][worker];
 
 	assert_false(seen->up);
@@ -93,8 +104,8 @@ static void on_up(void *ctx, unsigned peer, unsigned worker, uint64_t incarnatio
 	seen->ups++;
 	seen->incarnation = incarnation;
 	seen->sent = seen->received = seen->sent_sum = seen->received_sum = 0;
-	seen->salt = salt_of(node->end.incarnation, me->node, me->worker, worker);
-	seen->peer_salt = salt_of(incarnation, peer, worker, me->worker);
+	seen->salt = ++me->fabric->salts;
+	seen->peer_salt = 0;
 }
 
 static void on_down(void *ctx, unsigned peer, unsigned worker)
@@ -127,7 +138,7 @@ static void link_make(struct fabric *fabric, struct fabric_node *node, struct fa
 		.port_id = me->port_id,
 		.mtu = FABRIC_MTU,
 		.pool = node->pool,
-		.queue_bytes = fabric->queue_bytes,
+		.queue_bytes = fabric->shape.queue_bytes,
 	};
 
 	me->link = weir_link_create(&conf, &ops, me);
@@ -143,7 +154,7 @@ static void port_make(struct fabric_worker *me)
 	snprintf(name, sizeof(name), "rx%u", ports_made);
 	me->rx = rte_ring_create(name, RING_SIZE, 0, 0);
 	snprintf(name, sizeof(name), "tx%u", ports_made);
-	me->tx = rte_ring_create(name, RING_SIZE, 0, 0);
+	me->tx = rte_ring_create(name, me->fabric->shape.ring_size, 0, 0);
 	assert_non_null(me->rx);
 	assert_non_null(me->tx);
 	snprintf(name, sizeof(name), "fabric%u", ports_made++);
@@ -173,7 +184,8 @@ static void node_make(struct fabric *fabric, unsigned idx, unsigned workers_coun
 		.workers_count = (uint8_t)workers_count,
 	};
 	snprintf(name, sizeof(name), "pool%u", ports_made);
-	node->pool = rte_pktmbuf_pool_create(name, POOL_SIZE, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
+	node->pool = rte_pktmbuf_pool_create(
+		name, fabric->shape.pool_size, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
 	assert_non_null(node->pool);
 	for (unsigned w = 0; w < workers_count; w++) {
 		struct fabric_worker *me = &node->workers[w];
@@ -186,10 +198,12 @@ static void node_make(struct fabric *fabric, unsigned idx, unsigned workers_coun
 
 void fabric_start(struct fabric *fabric, uint64_t seed, const unsigned *workers, unsigned nodes)
 {
-	const uint32_t queue_bytes = fabric->queue_bytes;
-
-	memset(fabric, 0, sizeof(*fabric));
-	fabric->queue_bytes = queue_bytes;
+	if (fabric->shape.ring_size == 0)
+		fabric->shape.ring_size = RING_SIZE;
+	if (fabric->shape.pool_size == 0)
+		fabric->shape.pool_size = POOL_SIZE;
+	fabric->step_ns = FABRIC_STEP_NS;
+	fabric->delay_steps = 1;
 	fabric->seed = fabric->random = seed;
 	fabric->now_ns = 1000 * FABRIC_STEP_NS;
 	fabric->nodes_count = nodes;
@@ -230,9 +244,11 @@ void fabric_end(struct fabric *fabric)
 	for (unsigned i = 0; i < fabric->nodes_count; i++)
 		node_end(&fabric->nodes[i]);
 	for (unsigned i = 0; i < fabric->nodes_count; i++) {
-		assert_int_equal(rte_mempool_avail_count(fabric->nodes[i].pool), POOL_SIZE);
+		assert_int_equal(
+			rte_mempool_avail_count(fabric->nodes[i].pool), fabric->shape.pool_size);
 		rte_mempool_free(fabric->nodes[i].pool);
 	}
+	memset(fabric, 0, sizeof(*fabric));
 }
 
 void fabric_introduce(struct fabric *fabric, unsigned node, unsigned peer)
@@ -288,10 +304,10 @@ static bool chance(struct fabric *fabric, uint32_t ppm)
 
 static void wheel_put(struct fabric *fabric, struct rte_mbuf *frame)
 {
-	uint64_t step = fabric->step + 1;
+	uint64_t step = fabric->step + fabric->delay_steps;
 
 	if (chance(fabric, fabric->faults.late))
-		step += fabric_random(fabric) % (FABRIC_WHEEL - 2);
+		step += fabric_random(fabric) % (FABRIC_WHEEL - fabric->delay_steps - 1);
 	step %= FABRIC_WHEEL;
 	if (fabric->wheel[step].count == fabric->wheel[step].size) {
 		fabric->wheel[step].size = 2 * fabric->wheel[step].size + 64;
@@ -341,7 +357,8 @@ static void frames_collect(struct fabric *fabric, struct fabric_node *node)
 	for (unsigned w = 0; w < node->end.workers_count; w++) {
 		void *frame;
 
-		while (rte_ring_dequeue(node->workers[w].tx, &frame) == 0) {
+		while (!node->workers[w].jammed &&
+			rte_ring_dequeue(node->workers[w].tx, &frame) == 0) {
 			if (node->cut_off)
 				rte_pktmbuf_free(frame);
 			else
@@ -383,7 +400,7 @@ void fabric_step(struct fabric *fabric)
 	for (unsigned i = 0; i < fabric->nodes_count; i++)
 		frames_collect(fabric, &fabric->nodes[i]);
 	fabric->step++;
-	fabric->now_ns += FABRIC_STEP_NS;
+	fabric->now_ns += fabric->step_ns;
 	frames_deliver(fabric);
 }
 
@@ -398,7 +415,7 @@ int fabric_send(struct fabric *fabric, unsigned node, unsigned worker, unsigned 
 {
 	struct fabric_seen *seen = fabric_seen(fabric, node, worker, peer, peer_worker);
 	const int err = weir_link_send(fabric->nodes[node].workers[worker].link, peer, peer_worker,
-		content_of(seen->salt, seen->sent), len);
+		content_of(seen->salt, seen->sent, len), len);
 
 	if (err == 0)
 		seen->sent_sum += ++seen->sent * len;

@@ -37,7 +37,14 @@ struct fabric_seen {
 	uint64_t sent, received; /**< messages of the session that is up */
 	uint64_t received_total;
 	uint64_t sent_sum, received_sum; /**< of length times number: lengths arrived as sent */
-	uint64_t salt, peer_salt;        /**< decide the messages' content */
+	/** Decide the messages' content; each session of a sender has its own. 0: not known yet. */
+	uint64_t salt, peer_salt, peer_salt_before;
+};
+
+/** Sizes, to be set before fabric_start; 0: the usual ones. fabric_end forgets them. */
+struct fabric_shape {
+	uint32_t queue_bytes;
+	unsigned ring_size, pool_size; /**< ports' rings hold one frame less than their size */
 };
 
 struct fabric;
@@ -49,6 +56,7 @@ struct fabric_worker {
 	struct rte_ring *rx, *tx;
 	struct weir_link *link;
 	bool stopped; /**< is not run, as if its kernel had taken the core away */
+	bool jammed;  /**< the port sends nothing */
 	bool echo;    /**< answers each message with one of its own */
 	unsigned steered;
 	struct fabric_seen seen[FABRIC_NODES][WEIR_WORKERS_MAX];
@@ -63,8 +71,9 @@ struct fabric_node {
 
 struct fabric {
 	uint64_t seed, random;
-	uint64_t now_ns;
-	uint32_t queue_bytes;
+	uint64_t now_ns, step_ns;
+	unsigned delay_steps; /**< that each frame takes on its way */
+	struct fabric_shape shape;
 	unsigned nodes_count;
 	struct fabric_faults faults;
 	struct fabric_node nodes[FABRIC_NODES];
@@ -73,7 +82,7 @@ struct fabric {
 		unsigned count, size;
 	} wheel[FABRIC_WHEEL];
 	uint64_t step;
-	uint64_t carried, lost;
+	uint64_t carried, lost, salts;
 	/** Sees each frame that enters the network; false: it is taken out. */
 	bool (*tap)(struct fabric *fabric, struct rte_mbuf *frame);
 	void *tap_ctx;

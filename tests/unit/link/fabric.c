@@ -294,6 +294,9 @@ static struct fabric_worker *frame_goal(struct fabric *fabric, struct rte_mbuf *
 		node = 0;
 	if (worker >= fabric->nodes[node].end.workers_count)
 		worker = 0;
+	if (fabric->all_to_worker != 0 &&
+		fabric->all_to_worker < fabric->nodes[node].end.workers_count)
+		worker = fabric->all_to_worker;
 	return &fabric->nodes[node].workers[worker];
 }
 

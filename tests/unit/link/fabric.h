@@ -74,6 +74,7 @@ struct fabric {
 	uint64_t now_ns, step_ns;
 	unsigned delay_steps; /**< that each frame takes on its way */
 	struct fabric_shape shape;
+	unsigned all_to_worker; /**< of any node that has so many; 0: each frame to its own */
 	unsigned nodes_count;
 	struct fabric_faults faults;
 	struct fabric_node nodes[FABRIC_NODES];

@@ -9,14 +9,14 @@
 #define TTL 64
 
 /** Ties addresses and ports to the checksum: a flipped bit there must not redirect a frame. */
-static uint64_t frame_check(const struct weir_frame *frame, size_t len)
+static uint64_t frame_check(const struct weir_frame *frame, uint64_t goal, size_t len)
 {
 	const uint64_t ports = (uint64_t)frame->udp.src_port << 16 | frame->udp.dst_port;
 	const uint64_t addresses = (uint64_t)frame->ip.src_addr << 32 | frame->ip.dst_addr;
 	const uint8_t *covered = (const uint8_t *)&frame->head + sizeof(frame->head.check);
 
 	return XXH3_64bits(covered, sizeof(frame->head) - sizeof(frame->head.check) + len) ^
-	       (addresses + ports * 0x9e3779b97f4a7c15ULL);
+	       (addresses + ports * 0x9e3779b97f4a7c15ULL + goal);
 }
 
 void weir_frame_init(struct weir_frame *frame, uint64_t cluster, const struct weir_link_end *self,
@@ -40,14 +40,14 @@ void weir_frame_init(struct weir_frame *frame, uint64_t cluster, const struct we
 	frame->head.node = htole64(self->node_key);
 }
 
-void weir_frame_seal(struct weir_frame *frame, uint16_t len)
+void weir_frame_seal(struct weir_frame *frame, uint64_t goal, uint16_t len)
 {
 	frame->ip.total_length = htobe16((uint16_t)(WEIR_FRAME_IP_BYTES + len));
 	frame->ip.hdr_checksum = 0;
 	frame->ip.hdr_checksum = rte_ipv4_cksum(&frame->ip);
 	frame->udp.dgram_len = htobe16((uint16_t)(sizeof(frame->udp) + sizeof(frame->head) + len));
 	frame->head.len = htole16(len);
-	frame->head.check = htole64(frame_check(frame, len));
+	frame->head.check = htole64(frame_check(frame, goal, len));
 }
 
 static bool ip_sum_good(const struct rte_ipv4_hdr *ip)
@@ -95,7 +95,8 @@ enum weir_frame_fault weir_frame_address(
 	return WEIR_FRAME_GOOD;
 }
 
-enum weir_frame_fault weir_frame_verify(const struct weir_frame *frame, uint64_t cluster)
+enum weir_frame_fault weir_frame_verify(
+	const struct weir_frame *frame, uint64_t cluster, uint64_t goal)
 {
 	const unsigned len = le16toh(frame->head.len);
 
@@ -106,7 +107,8 @@ enum weir_frame_fault weir_frame_verify(const struct weir_frame *frame, uint64_t
 		be16toh(frame->udp.dgram_len) != sizeof(frame->udp) + sizeof(frame->head) + len)
 		return WEIR_FRAME_TRUNCATED;
 	/* Weir's own frames carry no UDP checksum: theirs covers more, and costs less. */
-	if (frame->udp.dgram_cksum != 0 || le64toh(frame->head.check) != frame_check(frame, len))
+	if (frame->udp.dgram_cksum != 0 ||
+		le64toh(frame->head.check) != frame_check(frame, goal, len))
 		return WEIR_FRAME_GARBLED;
 	return WEIR_FRAME_GOOD;
 }

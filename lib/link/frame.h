@@ -32,7 +32,7 @@ enum weir_frame_kind {
 
 /** The link's header. */
 struct weir_frame_head {
-	uint64_t check;   /**< of all that follows, and of addresses and ports */
+	uint64_t check;   /**< of all that follows, of addresses, ports and the receiver's key */
 	uint8_t version;  /**< WEIR_FRAME_VERSION */
 	uint8_t worker;   /**< of the sender */
 	uint8_t kind;     /**< enum weir_frame_kind */
@@ -76,8 +76,11 @@ enum weir_frame_fault {
 void weir_frame_init(struct weir_frame *frame, uint64_t cluster, const struct weir_link_end *self,
 	unsigned worker, const struct weir_link_end *peer, unsigned peer_worker);
 
-/** Sets lengths and checksums of a frame whose other fields and `len` bytes of payload stand. */
-void weir_frame_seal(struct weir_frame *frame, uint16_t len);
+/**
+ * Sets lengths and checksums of a frame whose other fields and `len` bytes of payload stand. `goal`
+ * is the key of the receiver's name: so nobody else who got its address takes the frame.
+ */
+void weir_frame_seal(struct weir_frame *frame, uint64_t goal, uint16_t len);
 
 /**
  * Looks at a frame's outer headers: is it a link's frame for `self`, and for which worker? Makes
@@ -87,6 +90,7 @@ enum weir_frame_fault weir_frame_address(
 	struct rte_mbuf *mbuf, const struct weir_link_end *self, unsigned *worker);
 
 /** Looks at the rest of a frame that weir_frame_address found good. */
-enum weir_frame_fault weir_frame_verify(const struct weir_frame *frame, uint64_t cluster);
+enum weir_frame_fault weir_frame_verify(
+	const struct weir_frame *frame, uint64_t cluster, uint64_t goal);
 
 #endif

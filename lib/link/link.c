@@ -56,6 +56,9 @@ static const char *conf_fault(const struct weir_link_conf *conf, const struct we
 	if (conf->pool == NULL || rte_pktmbuf_data_room_size(conf->pool) <
 					  RTE_PKTMBUF_HEADROOM + RTE_ETHER_HDR_LEN + conf->mtu)
 		return "data room of the pool too small for the mtu";
+	if (conf->queue_bytes != 0 && (conf->queue_bytes < WEIR_MESSAGE_BYTES_MAX ||
+					      conf->queue_bytes > WEIR_LINK_QUEUE_BYTES_MAX))
+		return "queue bytes out of range";
 	if (ops->message == NULL || ops->up == NULL || ops->down == NULL)
 		return "an operation is missing";
 	return NULL;
@@ -279,8 +282,8 @@ static struct weir_stream *frame_sort(struct weir_link *link, struct rte_mbuf *m
 		fault = WEIR_FRAME_FOREIGN;
 	}
 	if (fault == WEIR_FRAME_GOOD)
-		fault = weir_frame_verify(
-			rte_pktmbuf_mtod(mbuf, const struct weir_frame *), link->conf.cluster_key);
+		fault = weir_frame_verify(rte_pktmbuf_mtod(mbuf, const struct weir_frame *),
+			link->conf.cluster_key, link->conf.self.node_key);
 	if (fault == WEIR_FRAME_GOOD)
 		stream = frame_stream(link, rte_pktmbuf_mtod(mbuf, const struct weir_frame *));
 	if (stream == NULL) {

@@ -47,20 +47,25 @@ struct rte_mbuf;
 struct rte_mempool;
 struct weir_link;
 
-/** Bytes that wait in one stream for sending or acknowledgement, at most (default). */
-#define WEIR_LINK_QUEUE_BYTES (4U << 20)
+/** Bytes of messages that wait in one stream for sending or acknowledgement, at most. */
+#define WEIR_LINK_QUEUE_BYTES     (4U << 20) /**< default */
+#define WEIR_LINK_QUEUE_BYTES_MAX (1U << 30) /**< what can be asked for */
 
 /** Who stands at an end of a link. */
 struct weir_link_end {
 	uint64_t node_key;    /**< hash of the node's name, see weir_node_key */
-	uint64_t incarnation; /**< grows with every start of the node */
+	uint64_t incarnation; /**< grows with every start of the node; 1..2^44-1 */
 	uint32_t ipv4;        /**< address, host byte order */
 	uint16_t udp_port;    /**< port of worker 0; worker w has udp_port + w */
 	uint8_t mac[6];
 	uint8_t workers_count; /**< worker cores of that node */
 };
 
-/** What a link tells its owner. All are called from weir_link_receive and weir_link_flush only. */
+/**
+ * What a link tells its owner. All are called from weir_link_poll, weir_link_receive and
+ * weir_link_flush only. They may call weir_link_send and weir_link_room, on any stream, and
+ * nothing else of the link.
+ */
 struct weir_link_ops {
 	/** One whole message; good until the function returns. */
 	void (*message)(void *ctx, unsigned peer, unsigned worker, const void *bytes, size_t len);
@@ -79,22 +84,31 @@ struct weir_link_ops {
 struct weir_link_conf {
 	uint64_t cluster_key; /**< frames of other clusters are dropped */
 	struct weir_link_end self;
-	unsigned worker;          /**< this worker's number on its node */
-	uint16_t port_id;         /**< ethdev port, started by the caller */
-	uint16_t queue_id;        /**< RX and TX queue of it that this worker owns */
-	uint16_t mtu;             /**< IP packet size at most, 576..9000 */
-	struct rte_mempool *pool; /**< for frames; data room of mtu + 14 + headroom or more */
-	uint32_t queue_bytes;     /**< bound of a stream's send queue; 0: WEIR_LINK_QUEUE_BYTES */
+	unsigned worker;   /**< this worker's number on its node */
+	uint16_t port_id;  /**< ethdev port, started by the caller */
+	uint16_t queue_id; /**< RX and TX queue of it that this worker owns */
+	uint16_t mtu;      /**< IP packet size at most, 576..9000 */
+	/**
+	 * For frames; data room of mtu + 14 + headroom or more. Frames that came too early may hold
+	 * a quarter of it, shared out among the node's workers.
+	 */
+	struct rte_mempool *pool;
+	/**
+	 * Bound of a stream's send queue, WEIR_MESSAGE_BYTES_MAX..WEIR_LINK_QUEUE_BYTES_MAX;
+	 * 0: WEIR_LINK_QUEUE_BYTES. Memory is used as it is needed, up to three times as much with
+	 * messages of one byte.
+	 */
+	uint32_t queue_bytes;
 };
 
 /** Counters; they only grow. */
 struct weir_link_stats {
 	uint64_t tx_frames, tx_bytes; /**< frames given to the port, Ethernet header counted */
-	uint64_t rx_frames, rx_bytes; /**< frames accepted */
+	uint64_t rx_frames, rx_bytes; /**< whole frames of known peers */
 	uint64_t tx_messages, rx_messages;
 	uint64_t retransmits;  /**< frames sent again */
 	uint64_t duplicates;   /**< frames that had been received before */
-	uint64_t out_of_order; /**< frames that were kept until those before them came */
+	uint64_t out_of_order; /**< frames that came too early and were kept */
 	uint64_t sessions;     /**< sessions that came up */
 	uint64_t bad_truncated, bad_checksum, bad_foreign,
 		bad_stale;  /**< frames dropped, by cause */
@@ -115,14 +129,18 @@ void weir_link_destroy(struct weir_link *link);
 /**
  * Says who peer number `peer` (0..WEIR_NODES_MAX-1, the owner's own numbering) is. A stream to
  * each of its workers that shares shards with this one begins at once to look for its session.
- * The same end again is nothing new; another incarnation ends the sessions; NULL forgets the peer.
- * @return 0, or WEIR_BUSY where memory is short
+ * The same end again is nothing new; another one ends the sessions; NULL forgets the peer. `down`
+ * is called in the next poll, receive or flush. Frames of another incarnation than this one, older
+ * or newer, are dropped as stale.
+ * @return 0, WEIR_ERR where the end makes no sense (logged, nothing changed), or WEIR_BUSY where
+ * memory is short (the peer is forgotten)
  */
 int weir_link_peer_set(struct weir_link *link, unsigned peer, const struct weir_link_end *end);
 
 /**
- * Queues a message of up to WEIR_MESSAGE_BYTES_MAX bytes; the bytes are copied.
- * @return 0, WEIR_BUSY where weir_link_room says less than len, WEIR_UNREACHABLE without session
+ * Queues a message of 1 to WEIR_MESSAGE_BYTES_MAX bytes; the bytes are copied.
+ * @return 0, WEIR_BUSY where weir_link_room says less than len, WEIR_UNREACHABLE without session,
+ * WEIR_ERR for no bytes, WEIR_TOOBIG for too many
  */
 int weir_link_send(
 	struct weir_link *link, unsigned peer, unsigned worker, const void *bytes, size_t len);

@@ -202,9 +202,12 @@ static struct rte_mbuf *frame_new(struct weir_stream *stream, unsigned kind)
 	return mbuf;
 }
 
-static void frame_send(struct weir_link *link, struct rte_mbuf *mbuf, size_t len)
+static void frame_send(struct weir_stream *stream, struct rte_mbuf *mbuf, size_t len)
 {
-	weir_frame_seal(rte_pktmbuf_mtod(mbuf, struct weir_frame *), (uint16_t)len);
+	struct weir_link *link = stream->link;
+
+	weir_frame_seal(
+		rte_pktmbuf_mtod(mbuf, struct weir_frame *), stream->peer_key, (uint16_t)len);
 	mbuf->data_len = (uint16_t)(sizeof(struct weir_frame) + len);
 	mbuf->pkt_len = mbuf->data_len;
 	link->tx[link->tx_count++] = mbuf;
@@ -222,7 +225,7 @@ static void control_send(struct weir_stream *stream, unsigned kind)
 		return;
 	frame = rte_pktmbuf_mtod(mbuf, struct weir_frame *);
 	words_count = weir_receiver_sacks(&stream->receiver, frame->payload, WEIR_SACK_WORDS_MAX);
-	frame_send(stream->link, mbuf, words_count * sizeof(uint64_t));
+	frame_send(stream, mbuf, words_count * sizeof(uint64_t));
 	stream->ack_due = stream->answer_due = false;
 }
 
@@ -255,7 +258,7 @@ static void data_send(struct weir_stream *stream, uint64_t seq)
 	weir_queue_read(&sender->queue, sent->position, frame->payload, sent->len);
 	frame->head.seq = htole64(seq);
 	frame->head.order = htole32(weir_sender_sent(sender, seq, stream->link->now_ns));
-	frame_send(stream->link, mbuf, sent->len);
+	frame_send(stream, mbuf, sent->len);
 	/* It carries the acknowledgement too, but not the selective one. */
 	if (stream->receiver.kept_count == 0)
 		stream->ack_due = stream->answer_due = false;
@@ -295,6 +298,7 @@ struct weir_stream *weir_stream_create(struct weir_link *link, unsigned peer, un
 	}
 	stream->peer = (uint16_t)peer;
 	stream->worker = (uint16_t)worker;
+	stream->peer_key = end->node_key;
 	stream->incarnation = end->incarnation;
 	stream->link = link;
 	weir_frame_init(&stream->blank, link->conf.cluster_key, &link->conf.self, link->conf.worker,

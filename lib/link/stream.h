@@ -43,6 +43,7 @@ struct weir_stream {
 	bool up;
 	bool ack_due;    /**< data came that is not acknowledged yet */
 	bool answer_due; /**< a hello came */
+	uint64_t peer_key;
 	uint64_t incarnation;
 	uint64_t mine;   /**< own session number; 0: they are used up */
 	uint64_t theirs; /**< newest of the peer; 0: none seen */

@@ -126,7 +126,7 @@ static void frame_cut_with_fitting_lengths_is_dropped(void **state)
 		const uint64_t check = frame_of(mbuf)->head.check;
 
 		rte_pktmbuf_trim(mbuf, (uint16_t)(23 - len));
-		weir_frame_seal(frame_of(mbuf), len);
+		weir_frame_seal(frame_of(mbuf), fabric.nodes[1].end.node_key, len);
 		frame_of(mbuf)->head.check = check;
 		assert_int_equal(dropped(mbuf).bad_checksum, 1);
 	}
@@ -180,7 +180,7 @@ static void garbage_is_dropped(void **state)
 		struct weir_frame *const frame = frame_of(mbuf);                                   \
                                                                                                    \
 		change;                                                                            \
-		weir_frame_seal(frame, 23);                                                        \
+		weir_frame_seal(frame, fabric.nodes[1].end.node_key, 23);                          \
 		assert_int_equal(dropped(mbuf).cause, 1);                                          \
 	} while (0)
 
@@ -245,16 +245,16 @@ static void odd_numbers_are_harmless(void **state)
 	pair_start();
 	mbuf = sample_copy();
 	frame_of(mbuf)->head.seq = htole64(UINT64_MAX);
-	weir_frame_seal(frame_of(mbuf), 23);
+	weir_frame_seal(frame_of(mbuf), fabric.nodes[1].end.node_key, 23);
 	fabric_inject(&fabric, 1, 0, mbuf);
 	mbuf = sample_copy();
 	frame_of(mbuf)->head.seq = 0;
-	weir_frame_seal(frame_of(mbuf), 23);
+	weir_frame_seal(frame_of(mbuf), fabric.nodes[1].end.node_key, 23);
 	fabric_inject(&fabric, 1, 0, mbuf);
 	mbuf = sample_copy();
 	frame_of(mbuf)->head.seq = htole64(1 + WEIR_WINDOW_FRAMES_MAX);
 	frame_of(mbuf)->head.ack = 0;
-	weir_frame_seal(frame_of(mbuf), 23);
+	weir_frame_seal(frame_of(mbuf), fabric.nodes[1].end.node_key, 23);
 	fabric_inject(&fabric, 1, 0, mbuf);
 	fabric_steps(&fabric, 3);
 	assert_int_equal(b_sees->received, 0);
@@ -274,7 +274,7 @@ static void odd_selective_acknowledgements_are_harmless(void **state)
 		frame = frame_of(mbuf);
 		memset(frame->payload, 0xff, len);
 		frame->head.kind = WEIR_FRAME_CONTROL;
-		weir_frame_seal(frame, len);
+		weir_frame_seal(frame, fabric.nodes[1].end.node_key, len);
 		fabric_inject(&fabric, 1, 0, mbuf);
 		fabric_step(&fabric);
 	}
@@ -294,7 +294,7 @@ static void bytes_that_are_no_message_end_the_session(void **state)
 
 		mbuf = sample_copy();
 		memcpy(frame_of(mbuf)->payload, &len, sizeof(len));
-		weir_frame_seal(frame_of(mbuf), 23);
+		weir_frame_seal(frame_of(mbuf), fabric.nodes[1].end.node_key, 23);
 		fabric_inject(&fabric, 1, 0, mbuf);
 		fabric_step(&fabric);
 		assert_int_equal(b_sees->downs, i + 1);

@@ -4,7 +4,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <limits.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -373,6 +375,85 @@ static void nobody_listens(enum weir_log_room room, enum weir_log_level level, c
 {
 }
 
+static int maps_left = INT_MAX;
+
+/** Stands before the system's own (see meson.build), so that memory can be short. */
+void *__real_mmap64(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+
+void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	if (maps_left <= 0)
+		return MAP_FAILED;
+	maps_left--;
+	return __real_mmap64(addr, len, prot, flags, fd, offset);
+}
+
+static void peer_without_memory_is_busy_and_can_be_set_later(void **state)
+{
+	static const unsigned workers[] = {1, 4};
+
+	fabric_start(&fabric, 1, workers, 2);
+	fabric_join(&fabric);
+	fabric_until(&fabric, 100, fabric_seen(&fabric, 0, 0, 1, 3)->up);
+	weir_link_peer_set(link_of(0), 1, NULL);
+	for (maps_left = 0; maps_left < 4;) {
+		const int left = maps_left;
+
+		assert_int_equal(
+			weir_link_peer_set(link_of(0), 1, &fabric.nodes[1].end), WEIR_BUSY);
+		assert_int_equal(maps_left, 0);
+		maps_left = left + 1;
+	}
+	fabric_introduce(&fabric, 0, 1);
+	assert_int_equal(maps_left, 0);
+	maps_left = INT_MAX;
+	for (unsigned w = 0; w < 4; w++)
+		fabric_until(&fabric, 100, fabric_seen(&fabric, 0, 0, 1, w)->ups == 2);
+	fabric_end(&fabric);
+}
+
+/** The most streams that a link can have: each has its session and its messages. */
+static void all_streams_of_a_full_cluster_come_up(void **state)
+{
+	static struct weir_link_end end;
+
+	pair_start(1);
+	end = fabric.nodes[1].end;
+	end.workers_count = WEIR_WORKERS_MAX;
+	for (unsigned p = 2; p < WEIR_NODES_MAX; p++) {
+		end.node_key = p;
+		end.mac[5] = (uint8_t)(p + 1);
+		end.ipv4 = 0x0a000001 + p;
+		assert_int_equal(weir_link_peer_set(link_of(0), p, &end), 0);
+	}
+	assert_int_equal(link_of(0)->streams_count, (WEIR_NODES_MAX - 2) * WEIR_WORKERS_MAX + 1);
+	fabric_steps(&fabric, 100);
+	talk(100);
+	for (unsigned p = 2; p < WEIR_NODES_MAX; p++)
+		assert_int_equal(weir_link_peer_set(link_of(0), p, NULL), 0);
+	assert_int_equal(link_of(0)->streams_count, 1);
+	talk(100);
+	fabric_end(&fabric);
+}
+
+/** Frames for a node that stood at this address before mean nothing to the one that does now. */
+static void node_at_the_address_of_another_is_not_taken_for_it(void **state)
+{
+	struct weir_link_end former;
+
+	pair_start(1);
+	former = fabric.nodes[1].end;
+	former.node_key++;
+	assert_int_equal(weir_link_peer_set(link_of(0), 2, &former), 0);
+	fabric_steps(&fabric, 10000);
+	talk(100);
+	assert_int_equal(b_sees->downs, 0);
+	assert_false(fabric_seen(&fabric, 0, 0, 2, 0)->up);
+	assert_true(fabric_stats(&fabric, 1, 0).bad_checksum > 0);
+	fabric_end(&fabric);
+}
+
 /** A million breaks are the bound: the numbers are not used twice, other streams live on. */
 static void used_up_session_numbers_end_quietly(void **state)
 {
@@ -418,6 +499,11 @@ static void conf_that_makes_no_sense_is_refused(void **state)
 	conf.pool = NULL;
 	assert_null(weir_link_create(&conf, &ops, NULL));
 	conf = good;
+	conf.queue_bytes = WEIR_MESSAGE_BYTES_MAX - 1;
+	assert_null(weir_link_create(&conf, &ops, NULL));
+	conf.queue_bytes = WEIR_LINK_QUEUE_BYTES_MAX + 1;
+	assert_null(weir_link_create(&conf, &ops, NULL));
+	conf = good;
 	conf.worker = 1;
 	assert_null(weir_link_create(&conf, &ops, NULL));
 	conf = good;
@@ -459,6 +545,9 @@ int main(void)
 		cmocka_unit_test(both_ends_that_begin_anew_settle),
 		cmocka_unit_test(late_frames_of_old_sessions_never_end_a_live_one),
 		cmocka_unit_test(streams_join_workers_that_share_shards),
+		cmocka_unit_test(peer_without_memory_is_busy_and_can_be_set_later),
+		cmocka_unit_test(all_streams_of_a_full_cluster_come_up),
+		cmocka_unit_test(node_at_the_address_of_another_is_not_taken_for_it),
 		cmocka_unit_test(used_up_session_numbers_end_quietly),
 		cmocka_unit_test(conf_that_makes_no_sense_is_refused),
 		cmocka_unit_test(node_key_tells_names_apart),

@@ -189,6 +189,8 @@ static struct rte_mbuf *frame_new(struct weir_stream *stream, unsigned kind)
 
 	if (mbuf == NULL) {
 		weir_count(&link->stats.no_mbuf, 1);
+		if (link->tx_count > 0)
+			weir_link_push(link);
 		link->blocked = true;
 		return NULL;
 	}

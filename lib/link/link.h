@@ -119,7 +119,11 @@ struct weir_link_stats {
 /** The key of a node's or cluster's name on the wire: XXH3-64 of its bytes. */
 uint64_t weir_node_key(const char *name);
 
-/** @return NULL where memory is short or conf makes no sense (logged) */
+/**
+ * Makes the link of a worker, once for each incarnation: session numbers begin anew with it, so
+ * that peers would hold another one for a ghost of the first.
+ * @return NULL where memory is short or conf makes no sense (logged)
+ */
 struct weir_link *weir_link_create(
 	const struct weir_link_conf *conf, const struct weir_link_ops *ops, void *ctx);
 

@@ -54,7 +54,7 @@ static bool session_hear(struct weir_stream *stream, const struct weir_frame_hea
 	const uint64_t other = le64toh(head->other);
 
 	if (session >> WEIR_SESSION_BITS != stream->incarnation || session < stream->theirs ||
-		other > stream->mine || stream->mine == 0) {
+		stream->mine == 0) {
 		weir_count(&stream->link->stats.bad_stale, 1);
 		return false;
 	}

@@ -182,6 +182,27 @@ static double raw_run(const struct end *ends, unsigned turn_messages)
 	return (double)messages * 1e9 / (double)(weir_clock_ns() - started_ns);
 }
 
+/** A turn without work, against an empty burst from the port alone. */
+static void idle_bench(struct end *end)
+{
+	const unsigned turns = 10000000;
+	const uint64_t now_ns = weir_clock_ns();
+	uint64_t polled_ns, turned_ns;
+	struct rte_mbuf *frames[64];
+
+	for (unsigned i = 0; i < turns; i++)
+		rte_eth_rx_burst(end->port_id, 0, frames, RTE_DIM(frames));
+	polled_ns = weir_clock_ns();
+	for (unsigned i = 0; i < turns; i++) {
+		weir_link_poll(end->link, now_ns);
+		weir_link_flush(end->link, now_ns);
+	}
+	turned_ns = weir_clock_ns() - polled_ns;
+	polled_ns -= now_ns;
+	printf(LINE, "link_idle_turn", (double)turned_ns / turns, "ns",
+		(double)turned_ns / (double)polled_ns, "empty_rx_burst");
+}
+
 static void eal_start(void)
 {
 	char prefix[32];
@@ -229,6 +250,7 @@ int main(void)
 		}
 		bench(ends, turn_messages);
 	}
+	idle_bench(&ends[1]);
 	weir_link_destroy(ends[0].link);
 	weir_link_destroy(ends[1].link);
 	rte_eal_cleanup();

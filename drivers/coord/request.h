@@ -18,6 +18,9 @@
 /** Longest lease. */
 #define WEIR_COORD_LEASE_MS_MAX 3600000U
 
+/** Requests of one driver that are not answered yet; its owner keeps below it. */
+#define WEIR_COORD_ASKED_MAX (4 * WEIR_DEVICES_MAX)
+
 /**
  * Names are made of printable bytes, UTF-8 included, without spaces and control characters.
  *

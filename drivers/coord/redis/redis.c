@@ -69,7 +69,7 @@ struct redis {
 
 	char run_id[RUN_ID_MAX];
 	uint64_t run;     /* of the last answer; 0: none yet */
-	uint64_t dataset; /* the name that this driver would give */
+	uint64_t dataset; /* the name that the last request would have given */
 	int reachable;    /* what was said last; -1: nothing yet */
 	char sentence[SENTENCE_MAX];
 	char complaint[SENTENCE_MAX]; /* what was logged last */
@@ -543,7 +543,7 @@ static void redis_ask(struct weir_coord *coord, const struct weir_coord_request 
 		asked_refuse(asked, WEIR_UNREACHABLE);
 		return;
 	}
-	weir_coord_args_write(&asked->args, redis->cluster, redis->dataset, request);
+	weir_coord_args_write(&asked->args, redis->cluster, ++redis->dataset, request);
 	if (!asked_send(asked, redis->commands)) {
 		asked_refuse(asked, WEIR_UNREACHABLE);
 		return;

@@ -342,6 +342,7 @@ static void on_info(redisAsyncContext *ac, void *answered, void *ctx)
 	info_find(reply->str, "redis_version:", version, sizeof(version));
 	redis->ready = true;
 	redis->commands_pause_ms = WEIR_COORD_REDIS_PAUSE_MS_MIN;
+	redis->complaint[0] = '\0';
 	due_set(redis);
 	hints_connect(redis);
 	reach_say(redis, true, "Redis at %s: connected, version %s", redis->address.text, version);
@@ -505,6 +506,8 @@ static void on_reply(redisAsyncContext *ac, void *answered, void *ctx)
 	}
 	if (reply != NULL)
 		weir_coord_reply_read(reply, redis->run_id, &redis->room, &answer);
+	if (reply != NULL && redis->room.damage[0] != '\0')
+		complain(redis, "damaged and left out", redis->room.damage);
 	asked_answer(&redis->sent, asked, &answer);
 }
 

@@ -10,7 +10,6 @@
 #include <xxhash.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "coord/redis/text.h"
 #include "coord/request.h"
 
@@ -253,8 +252,7 @@ static void records_read(const struct redisReply *reply, struct weir_coord_room 
 		if (record_read(reply, i, &room->records[answer->records_count]))
 			answer->records_count++;
 		else
-			weir_log(WEIR_ROOM_COORD, WEIR_LOG_ERR,
-				"Redis: the record of device '%s' is damaged: left out",
+			snprintf(room->damage, sizeof(room->damage), "record of device '%s'",
 				string_at(reply, i));
 	}
 }
@@ -303,8 +301,7 @@ static void nodes_read(const struct redisReply *reply, struct weir_coord_room *r
 		if (node_read(reply, i, &room->nodes[answer->nodes_count]))
 			answer->nodes_count++;
 		else
-			weir_log(WEIR_ROOM_COORD, WEIR_LOG_ERR,
-				"Redis: what is known of node '%s' is damaged: left out",
+			snprintf(room->damage, sizeof(room->damage), "node '%s'",
 				string_at(reply, i));
 	}
 	qsort(room->nodes, answer->nodes_count, sizeof(room->nodes[0]), node_compare);
@@ -365,6 +362,7 @@ void weir_coord_reply_read(const struct redisReply *reply, const char *run_id,
 	const char *code = string_at(reply, 0);
 	const char *dataset = string_at(reply, 1);
 
+	room->damage[0] = '\0';
 	answer->run =
 		XXH3_64bits_withSeed(dataset, strlen(dataset), XXH3_64bits(run_id, strlen(run_id)));
 	answer->err = weir_err_from_code(code, (unsigned)strlen(code));

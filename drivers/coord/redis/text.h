@@ -50,17 +50,20 @@ void weir_coord_args_write(struct weir_coord_args *args, const char *cluster, ui
 /** EVAL with the script's text in place of EVALSHA. */
 void weir_coord_args_whole(struct weir_coord_args *args);
 
+#define WEIR_COORD_DAMAGE_MAX 256
+
 /** What an answer points to. */
 struct weir_coord_room {
 	struct weir_node nodes[WEIR_NODES_MAX];
 	struct weir_record records[WEIR_COORD_RECORDS_MAX];
+	char damage[WEIR_COORD_DAMAGE_MAX]; /**< what was left out, in words; empty: nothing */
 };
 
 /**
  * Reads a script's reply, which is not an error of Redis.
  *
- * Records and nodes that are damaged are left out and logged: one bad value must not cost the
- * others their leases.
+ * Records and nodes that are damaged are left out: one bad value must not cost the others
+ * their leases.
  *
  * @param run_id of the Redis process
  * @param answer its kind and ticket are set

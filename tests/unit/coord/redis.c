@@ -320,6 +320,11 @@ static void out_of_memory_is_unreachable_and_said_once(void **state)
 		client_expect(client, "change n1@1 d1 new master=n1@1", "UNREACHABLE");
 	assert_int_equal(logged, 1);
 	assert_non_null(strstr(logged_last, "OOM"));
+	server_do(&room->server, "CLIENT KILL TYPE normal");
+	client_wait_bool(client, &client->reachable, false);
+	client_wait_bool(client, &client->reachable, true);
+	client_expect(client, "change n1@1 d1 new master=n1@1", "UNREACHABLE");
+	assert_int_equal(logged, 2); /* another connection, another complaint */
 	server_do(&room->server, "CONFIG SET maxmemory 0");
 	client_expect(client, "change n1@1 d1 new master=n1@1", "OK d1:1:0:1:n1@1::");
 }
@@ -496,6 +501,9 @@ static void the_user_of_the_documentation_suffices_and_is_limited(void **state)
 	server_do(&room->server, "SELECT 1");
 	server_do(&room->server, "DEL weir:{test}:device:d1");
 	client_expect(one, "renew n1@4", "OK revision=1 nodes=n1@4,n2@1 records=");
+	reply = server_command(&room->server, "ZCARD weir:{test}:revisions");
+	assert_int_equal(reply->integer, 0);
+	freeReplyObject(reply);
 	assert_int_equal(logged, 0);
 
 	as_weir = redisConnectUnix(room->server.socket);

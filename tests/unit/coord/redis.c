@@ -278,6 +278,20 @@ static void a_stopped_redis_is_unreachable_in_time_and_then_works_again(void **s
 	assert_int_equal(client->answers_count, 4); /* no late one */
 }
 
+static void a_greeting_that_is_not_answered_is_given_up(void **state)
+{
+	struct room *room = *state;
+	struct client *client;
+
+	room->conf.timeout_ms = 200;
+	server_signal(&room->server, SIGSTOP);
+	client = client_open(room, 0);
+	wait_sentence(client, ": no answer within 200 ms; trying again");
+	server_signal(&room->server, SIGCONT);
+	client_wait_bool(client, &client->reachable, true);
+	client_expect(client, "register n1", "OK incarnation=1");
+}
+
 static void a_driver_may_be_destroyed_with_requests_under_way(void **state)
 {
 	struct room *room = *state;
@@ -745,6 +759,7 @@ int main(void)
 		ABSENT(a_restart_that_keeps_the_data_has_another_run_and_goes_on),
 		RUNNING(flushed_scripts_are_sent_again),
 		RUNNING(a_stopped_redis_is_unreachable_in_time_and_then_works_again),
+		RUNNING(a_greeting_that_is_not_answered_is_given_up),
 		RUNNING(a_driver_may_be_destroyed_with_requests_under_way),
 		RUNNING(a_replica_is_unreachable_until_it_is_made_master),
 		RUNNING(out_of_memory_is_unreachable_and_said_once),

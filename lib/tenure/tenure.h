@@ -36,6 +36,12 @@
 
 struct weir_tenure;
 
+/** Changes of records in flight, at most: a dead master's devices are taken over in so wide a
+ * stream. */
+#define WEIR_TENURE_CHANGES_MAX 64
+/** Operators' requests that wait, at most; more are answered BUSY. */
+#define WEIR_TENURE_REQUESTS_MAX 256
+
 enum weir_tenure_event_kind {
 	WEIR_EVENT_TERM_START,  /**< a new term, not active yet */
 	WEIR_EVENT_TERM_ACTIVE, /**< its master serves */

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tenure/internal.h"
+
+#define NOTE(level, ...) weir_log(WEIR_ROOM_TENURE, WEIR_LOG_##level, __VA_ARGS__)
+
+bool weir_tenure_is_master(const struct weir_tenure *tenure, const struct device *device)
+{
+	return tenure->incarnation != 0 && device->master_peer == 0 &&
+	       device->record.master.incarnation == tenure->incarnation;
+}
+
+bool weir_tenure_master_lives(const struct weir_tenure *tenure, const struct device *device)
+{
+	if (device->master_peer == 0)
+		return weir_tenure_is_master(tenure, device);
+	return weir_tenure_copy_lives(
+		tenure, device->master_peer, device->record.master.incarnation);
+}
+
+struct mate *weir_tenure_mate_find(struct device *device, unsigned peer)
+{
+	for (unsigned i = 0; i < device->mates_count; i++)
+		if (device->mates[i].peer == peer)
+			return &device->mates[i];
+	return NULL;
+}
+
+/* --------------------------------------------------------------------------------- mates --- */
+
+static int insync_idx(const struct device *device, unsigned peer)
+{
+	for (int i = 0; i < device->record.insync_count; i++)
+		if (device->insync_peers[i] == peer)
+			return i;
+	return -1;
+}
+
+static bool is_backup(const struct device *device, unsigned peer)
+{
+	for (unsigned i = 0; i < device->record.backups_count; i++)
+		if (device->backup_peers[i] == peer)
+			return true;
+	return false;
+}
+
+static void member_add(uint8_t *peers, unsigned *count, uint8_t peer)
+{
+	for (unsigned i = 0; i < *count; i++)
+		if (peers[i] == peer)
+			return;
+	if (peer != 0 && peer != WEIR_NO_PEER && *count < WEIR_COPIES_MAX)
+		peers[(*count)++] = peer;
+}
+
+/* The other nodes that the record names; those that must be sealed come first. */
+static unsigned members_find(const struct device *device, uint8_t peers[WEIR_COPIES_MAX])
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < device->record.insync_count; i++)
+		member_add(peers, &count, device->insync_peers[i]);
+	member_add(peers, &count, device->master_peer);
+	for (unsigned i = 0; i < device->record.backups_count; i++)
+		member_add(peers, &count, device->backup_peers[i]);
+	return count;
+}
+
+void weir_tenure_attempt_begin(struct weir_tenure *tenure, struct device *device, struct mate *mate)
+{
+	const struct weir_node *node = &tenure->nodes[mate->peer];
+
+	mate->attempt = ++device->attempts;
+	mate->begun_ns = tenure->now_ns;
+	mate->incarnation = node->incarnation;
+	mate->caught = 0;
+	mate->lagging = !node->live;
+	mate->retry_ns = 0;
+}
+
+static void mates_update(struct weir_tenure *tenure, struct device *device)
+{
+	uint8_t peers[WEIR_COPIES_MAX];
+	struct mate mates[WEIR_COPIES_MAX];
+	unsigned count = members_find(device, peers);
+
+	for (unsigned i = 0; i < count; i++) {
+		struct mate *known = weir_tenure_mate_find(device, peers[i]);
+
+		if (known != NULL) {
+			mates[i] = *known;
+			continue;
+		}
+		mates[i] = (struct mate){.peer = peers[i]};
+		weir_tenure_attempt_begin(tenure, device, &mates[i]);
+	}
+	memcpy(device->mates, mates, count * sizeof(mates[0]));
+	device->mates_count = (uint8_t)count;
+	for (unsigned i = 0; i < count; i++) {
+		struct mate *mate = &device->mates[i];
+
+		if (tenure->nodes[mate->peer].live || mate->lagging)
+			continue;
+		mate->lagging = true;
+		mate->caught = 0;
+		mate->retry_ns = 0;
+	}
+}
+
+/*
+ * The record has changed within the term. A mate that counted and has been taken out begins a new
+ * attempt: with it the workers release the writes that waited for it.
+ */
+static void mates_release(
+	struct weir_tenure *tenure, struct device *device, const struct weir_record *before)
+{
+	for (unsigned i = 0; i < device->mates_count; i++) {
+		struct mate *mate = &device->mates[i];
+		const char *id = tenure->nodes[mate->peer].id;
+		bool counted =
+			before->active == before->term && weir_record_insync_idx(before, id) >= 0;
+		bool counts = insync_idx(device, mate->peer) >= 0;
+
+		mate->offered = false;
+		if (counted && !counts)
+			weir_tenure_attempt_begin(tenure, device, mate);
+		if (counts && !mate->lagging)
+			mate->backoff_ms = 0;
+	}
+}
+
+/* --------------------------------------------------------------------------------- views --- */
+
+static void hope_update(struct weir_tenure *tenure, struct device *device)
+{
+	const struct weir_record *record = &device->record;
+
+	for (unsigned i = 0; i < record->insync_count; i++) {
+		if (!weir_tenure_copy_lives(
+			    tenure, device->insync_peers[i], record->insync[i].incarnation))
+			continue;
+		device->hopeless_ns = 0;
+		device->told_stuck = false;
+		return;
+	}
+	if (device->hopeless_ns == 0)
+		device->hopeless_ns = tenure->now_ns;
+}
+
+static void member_view(const struct weir_tenure *tenure, struct device *device, unsigned peer,
+	struct weir_member *member)
+{
+	const struct weir_record *record = &device->record;
+	const struct weir_node *node = &tenure->nodes[peer];
+	struct mate *mate = weir_tenure_mate_find(device, peer);
+	int insync = insync_idx(device, peer);
+
+	member->peer = (uint8_t)peer;
+	member->live = node->live;
+	member->backup = is_backup(device, peer);
+	member->attempt = mate != NULL ? mate->attempt : 0;
+	member->incarnation = node->incarnation;
+	if (!node->live && device->master_peer == peer)
+		member->incarnation = record->master.incarnation;
+	if (!node->live && insync >= 0)
+		member->incarnation = record->insync[insync].incarnation;
+	member->insync = insync >= 0 && record->insync[insync].incarnation == member->incarnation;
+}
+
+static bool backups_whole(const struct weir_tenure *tenure, const struct device *device)
+{
+	for (unsigned i = 0; i < device->record.backups_count; i++) {
+		unsigned peer = device->backup_peers[i];
+		int insync = insync_idx(device, peer);
+
+		if (peer == WEIR_NO_PEER || !tenure->nodes[peer].live)
+			continue;
+		if (insync < 0 || device->record.insync[insync].incarnation !=
+					  tenure->nodes[peer].incarnation)
+			return false;
+	}
+	return true;
+}
+
+static bool may_let_go(const struct weir_tenure *tenure, const struct device *device)
+{
+	return device->record.active == device->record.term && device->master_peer != 0 &&
+	       !is_backup(device, 0) && insync_idx(device, 0) < 0 && backups_whole(tenure, device);
+}
+
+static bool is_unclean(const struct weir_tenure *tenure, const struct device *device)
+{
+	return tenure->conf.unclean_takeover && weir_tenure_is_master(tenure, device) &&
+	       device->record.active < device->record.term && device->hopeless_ns != 0 &&
+	       tenure->now_ns >= device->hopeless_ns + tenure->lease_ns;
+}
+
+static void view_make(
+	const struct weir_tenure *tenure, struct device *device, struct weir_view *view)
+{
+	const struct weir_record *record = &device->record;
+	uint8_t peers[WEIR_COPIES_MAX];
+	int self = insync_idx(device, 0);
+
+	/* Padding counts: views are compared as bytes. */
+	memset(view, 0, sizeof(*view));
+	view->device_key = device->key;
+	view->term = record->term;
+	view->active = record->active;
+	view->revision = record->revision;
+	view->seal_deadline_ns = device->term_seen_ns + tenure->lease_ns;
+	view->role = weir_tenure_is_master(tenure, device) ? WEIR_ROLE_MASTER
+		     : is_backup(device, 0)                ? WEIR_ROLE_BACKUP
+							   : WEIR_ROLE_NONE;
+	view->master_peer = WEIR_NO_PEER;
+	if (device->master_peer != 0 && device->master_peer != WEIR_NO_PEER &&
+		tenure->nodes[device->master_peer].incarnation == record->master.incarnation)
+		view->master_peer = device->master_peer;
+	view->self_insync =
+		self >= 0 && weir_tenure_copy_lives(tenure, 0, record->insync[self].incarnation);
+	view->unclean = is_unclean(tenure, device);
+	view->let_go = may_let_go(tenure, device);
+	view->members_count = (uint8_t)members_find(device, peers);
+	for (unsigned i = 0; i < view->members_count; i++)
+		member_view(tenure, device, peers[i], &view->members[i]);
+}
+
+static void unclean_tell(struct weir_tenure *tenure, struct device *device)
+{
+	const struct weir_tenure_event event = {
+		.kind = WEIR_EVENT_UNCLEAN,
+		.record = &device->record,
+	};
+
+	if (device->unclean_term == device->record.term)
+		return;
+	device->unclean_term = device->record.term;
+	NOTE(WARNING, "device %s: term %llu begins without an in-sync copy, writes may be lost",
+		device->record.device, (unsigned long long)device->record.term);
+	tenure->ops.event(tenure->ctx, &event);
+}
+
+static void view_send(struct weir_tenure *tenure, struct device *device)
+{
+	struct weir_view view;
+
+	view_make(tenure, device, &view);
+	if (device->view_sent && memcmp(&view, &device->view, sizeof(view)) == 0)
+		return;
+	memcpy(&device->view, &view, sizeof(view));
+	device->view_sent = true;
+	if (view.unclean)
+		unclean_tell(tenure, device);
+	tenure->ops.view(tenure->ctx, &device->view, &device->record);
+}
+
+void weir_tenure_refresh(struct weir_tenure *tenure, struct device *device)
+{
+	if (device->record.revision == 0)
+		return;
+	device->shunned &= ~tenure->fresh_peers;
+	hope_update(tenure, device);
+	if (weir_tenure_is_master(tenure, device))
+		mates_update(tenure, device);
+	else
+		device->mates_count = 0;
+	view_send(tenure, device);
+}
+
+/* ------------------------------------------------------------------------------ learning --- */
+
+static void peers_resolve(struct weir_tenure *tenure, struct device *device)
+{
+	const struct weir_record *record = &device->record;
+
+	device->master_peer = (uint8_t)weir_tenure_peer_get(tenure, record->master.node);
+	for (unsigned i = 0; i < record->backups_count; i++)
+		device->backup_peers[i] = (uint8_t)weir_tenure_peer_get(tenure, record->backups[i]);
+	for (unsigned i = 0; i < record->insync_count; i++)
+		device->insync_peers[i] =
+			(uint8_t)weir_tenure_peer_get(tenure, record->insync[i].node);
+}
+
+static void term_event(struct weir_tenure *tenure, enum weir_tenure_event_kind kind,
+	const struct weir_record *record)
+{
+	const struct weir_tenure_event event = {.kind = kind, .record = record};
+
+	tenure->ops.event(tenure->ctx, &event);
+}
+
+static void events(struct weir_tenure *tenure, const struct weir_record *before,
+	const struct weir_record *after)
+{
+	bool other_term = before->term != after->term;
+
+	if (other_term && before->term != 0)
+		term_event(tenure, WEIR_EVENT_TERM_END, before);
+	if (other_term)
+		term_event(tenure, WEIR_EVENT_TERM_START, after);
+	if (after->active == after->term && (other_term || before->active != before->term))
+		term_event(tenure, WEIR_EVENT_TERM_ACTIVE, after);
+	else if (!other_term && !weir_record_members_equal(before, after))
+		term_event(tenure, WEIR_EVENT_TERM_UPDATE, after);
+}
+
+static void shun(struct weir_tenure *tenure, struct device *device, const char *node)
+{
+	unsigned peer = weir_tenure_peer_find(tenure, node);
+
+	if (peer != WEIR_NO_PEER && tenure->nodes[peer].live && peer != device->master_peer &&
+		!is_backup(device, peer))
+		device->shunned |= 1U << peer;
+}
+
+/* A live node that somebody has taken out of the backups is not put back by the next master. */
+static void shunned_update(
+	struct weir_tenure *tenure, struct device *device, const struct weir_record *before)
+{
+	const struct weir_record *record = &device->record;
+
+	if (before->term == record->term && record->backups_count < before->backups_count)
+		for (unsigned i = 0; i < before->backups_count; i++)
+			shun(tenure, device, before->backups[i]);
+	if (before->term != record->term && record->backups_count < tenure->conf.backup_count)
+		shun(tenure, device, before->master.node);
+	for (unsigned i = 0; i < record->backups_count; i++)
+		if (device->backup_peers[i] != WEIR_NO_PEER)
+			device->shunned &= ~(1U << device->backup_peers[i]);
+	if (device->master_peer != WEIR_NO_PEER)
+		device->shunned &= ~(1U << device->master_peer);
+}
+
+static void term_begin(struct weir_tenure *tenure, struct device *device)
+{
+	device->term_seen_ns = tenure->now_ns;
+	device->settled = 0;
+	device->settled_ns = 0;
+	device->mates_count = 0;
+}
+
+static void regress_end(struct weir_tenure *tenure, struct device *device)
+{
+	device->regressed = false;
+	if (!device->regressed_mine)
+		return;
+	device->regressed_mine = false;
+	if (--tenure->regressed_mine == 0)
+		tenure->renewal.due_ns = tenure->now_ns;
+}
+
+static void adopt(
+	struct weir_tenure *tenure, struct device *device, const struct weir_record *record)
+{
+	const struct weir_record before = device->record;
+
+	weir_assert(record->term >= before.term);
+	device->record = *record;
+	device->stored_revision = record->revision;
+	device->learned = tenure->renewal.number;
+	if (record->term > device->seen_term)
+		device->seen_term = record->term;
+	regress_end(tenure, device);
+	peers_resolve(tenure, device);
+	shunned_update(tenure, device, &before);
+	if (before.term != record->term)
+		term_begin(tenure, device);
+	else
+		mates_release(tenure, device, &before);
+	events(tenure, &before, record);
+	weir_tenure_refresh(tenure, device);
+	weir_tenure_work_add(tenure, device);
+}
+
+void weir_tenure_regress(
+	struct weir_tenure *tenure, struct device *device, uint64_t stored_revision)
+{
+	if (!device->regressed)
+		NOTE(WARNING,
+			"device %s: the coordinator has an older record than that of term %llu",
+			device->record.device, (unsigned long long)device->record.term);
+	device->regressed = true;
+	device->stored_revision = stored_revision;
+	if (!device->regressed_mine && weir_tenure_is_master(tenure, device)) {
+		device->regressed_mine = true;
+		tenure->regressed_mine++;
+	}
+	weir_tenure_work_add(tenure, device);
+}
+
+void weir_tenure_learn(struct weir_tenure *tenure, const struct weir_record *record, uint64_t renew)
+{
+	struct device *device = weir_tenure_device_get(tenure, record->device);
+
+	if (device == NULL) {
+		NOTE(ERR, "device %s is passed over: no room for it", record->device);
+		return;
+	}
+	device->pulled = tenure->pulls;
+	if (record->revision > tenure->top)
+		tenure->top = record->revision;
+	if (record->revision > tenure->seen_revision)
+		tenure->seen_revision = record->revision;
+	if (device->record.revision == 0 || weir_record_newer(record, &device->record))
+		adopt(tenure, device, record);
+	else if (renew <= device->learned)
+		return; /* asked before the newer one was known: old news, no regress */
+	else if (weir_record_newer(&device->record, record))
+		weir_tenure_regress(tenure, device, record->revision);
+	else if (device->regressed)
+		regress_end(tenure, device);
+}

@@ -37,7 +37,8 @@ static void silent(enum weir_log_room room, enum weir_log_level level, const cha
 
 const char *node_name(unsigned i)
 {
-	static const char *const names[NODES] = {"n1", "n2", "n3", "n4", "n5", "n6"};
+	static const char *const names[NODES] = {
+		"n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9"};
 
 	return names[i];
 }

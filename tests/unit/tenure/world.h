@@ -21,7 +21,7 @@
 #include "coord/solo/rules.h"
 #include "tenure/tenure.h"
 
-#define NODES    6
+#define NODES    9
 #define LEASE_MS 2000
 #define WORKERS  2
 #define MS(n)    ((n)*WEIR_NS_PER_MS)

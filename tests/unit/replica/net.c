@@ -304,6 +304,13 @@ void net_pass(struct net *net, uint64_t ns)
 	net_run(net);
 }
 
+void net_lose(struct net *net, unsigned a, unsigned b)
+{
+	for (unsigned v = 0; v < NET_WORKERS; v++)
+		for (unsigned w = 0; w < NET_WORKERS; w++)
+			queue_clear(&net->queues[a][v][b][w]);
+}
+
 /* ----------------------------------------------------------------------------- views --- */
 
 static void add_member(struct net *net, struct weir_view *view, const struct net_record *record,

@@ -95,6 +95,8 @@ void net_restart(struct net *net, unsigned node);
 /** Delivers and turns until nothing moves. */
 void net_run(struct net *net);
 void net_pass(struct net *net, uint64_t ns);
+/** Loses what is under way from a to b; no link would do that. */
+void net_lose(struct net *net, unsigned a, unsigned b);
 
 #define ALL_LIVE 0xffffffffU
 

@@ -664,6 +664,136 @@ static void same_term_under_two_masters_is_refused(void **state)
 	assert_int_equal(net_reports(net, 2, WEIR_REPORT_DEPOSED, 2), 1);
 }
 
+static void b6_late_promise_of_an_older_term_does_not_count_in_a_newer_one(void **state)
+{
+	struct net_record third = {
+		.term = 3, .active = 3, .master = 1, .backups = 1, .insync = 3, .live = 3};
+
+	begin();
+	add(0, 0, 10, 7, 0);
+	net->held[0][2] = net->held[1][2] = true;
+	take_over(2, 2, 1, 3, 7);
+	/* Term 3 is node 1's and goes on without node 2, whose mail is still late. */
+	take_over(1, 3, 1, 1, 7);
+	net_pass(net, 3 * WEIR_NS_PER_S);
+	activate(1, 3, 1, 3);
+	net_view(net, 1, DEV, &third);
+	add(1, 10, 20, 8, 0);
+	take_over(2, 4, 3, 3, 3);
+	net->held[0][2] = net->held[1][2] = false;
+	net_run(net);
+	assert_int_equal(net_reports(net, 2, WEIR_REPORT_SETTLED, 4), 1);
+	assert_int_equal(weir_table_count(net_table(net, 2, DEV)), 20);
+}
+
+static void copies_that_are_not_insync_do_not_make_a_term(void **state)
+{
+	begin();
+	net_restart(net, 3);
+	add(0, 0, 10, 7, 0);
+	net_kill(net, 0);
+	net_kill(net, 1);
+	take_over(2, 2, 1, 8, 3);
+	net_pass(net, 60 * WEIR_NS_PER_S);
+	assert_int_equal(net_reports(net, 2, WEIR_REPORT_SETTLED, 2), 0);
+}
+
+static void newest_of_the_copies_is_taken_bucket_by_bucket(void **state)
+{
+	struct net_task one;
+	struct net_task two;
+
+	begin();
+	net->held[0][1] = true;
+	net_submit(net, 0, DEV, &one, WEIR_OP_ADD, 1, 41);
+	net_run(net);
+	net_lose(net, 0, 1);
+	net_kill(net, 0);
+	assert_null(net_find(net, 1, DEV, 1));
+	take_over(1, 2, 1, 4, 7);
+	assert_int_equal(one.task.err, WEIR_UNKNOWN);
+	assert_int_equal(net_find(net, 1, DEV, 1)->rule.cookie, 41);
+	activate(1, 2, 4, 6);
+	net_submit(net, 1, DEV, &two, WEIR_OP_ADD, 1, 42);
+	net_run(net);
+	assert_int_equal(two.task.err, 0);
+	assert_true(net_equal(net, 1, 2, DEV));
+}
+
+static void what_an_overtaken_master_wrote_alone_is_not_taken_for_the_truth(void **state)
+{
+	struct net_record record = {
+		.term = 2, .active = 1, .master = 1, .backups = 4, .insync = 7, .live = 6};
+	struct net_task tasks[5];
+
+	begin();
+	add(0, 0, 20, 7, 0);
+	net_cut(net, 0, 1);
+	net_cut(net, 0, 2);
+	for (unsigned i = 0; i < 5; i++)
+		net_submit(net, 0, DEV, &tasks[i], WEIR_OP_ADD, 3, 100 + i);
+	net_view(net, 1, DEV, &record);
+	net_view(net, 2, DEV, &record);
+	net_run(net);
+	record.active = 2;
+	record.insync = 6;
+	net_view(net, 1, DEV, &record);
+	net_view(net, 2, DEV, &record);
+	net_run(net);
+	/* Its bucket has the higher version, but its last term of equality is older. */
+	net_connect(net, 0, 1);
+	net_connect(net, 0, 2);
+	take_over(2, 3, 2, 3, 6);
+	activate(2, 3, 3, 6);
+	assert_int_equal(net_find(net, 2, DEV, 3)->rule.cookie, 7);
+	net_run(net);
+	assert_int_equal(net_find(net, 0, DEV, 3)->rule.cookie, 7);
+	assert_true(net_equal(net, 2, 0, DEV));
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(tasks[i].task.err, WEIR_UNKNOWN);
+}
+
+static void copy_reported_as_caught_up_must_acknowledge_at_once(void **state)
+{
+	struct net_record record = {
+		.term = 1, .active = 1, .master = 0, .backups = 14, .insync = 7, .live = ALL_LIVE};
+	struct net_task task;
+
+	begin();
+	net_restart(net, 3);
+	net_view(net, ALL_NODES, DEV, &record);
+	net_run(net);
+	assert_int_equal(net_reports(net, 0, WEIR_REPORT_CAUGHT_UP, 1), 3);
+	/* The coordinator may be putting it into the set just now. */
+	net->held[0][3] = true;
+	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, 1, 7);
+	net_run(net);
+	assert_int_equal(task.task.err, NOT_YET);
+	net->held[0][3] = false;
+	net_run(net);
+	assert_int_equal(task.task.err, 0);
+}
+
+static void change_that_does_not_follow_the_last_one_is_not_acknowledged(void **state)
+{
+	struct net_task lost;
+	struct net_task next;
+
+	begin();
+	net->held[0][2] = true;
+	net_submit(net, 0, DEV, &lost, WEIR_OP_ADD, 1, 7);
+	net_run(net);
+	net_lose(net, 0, 2);
+	net->held[0][2] = false;
+	net_submit(net, 0, DEV, &next, WEIR_OP_ADD, 1, 8);
+	net_run(net);
+	assert_int_equal(next.task.err, NOT_YET);
+	assert_int_equal(net_reports(net, 0, WEIR_REPORT_LAGGING, 1), 1);
+	assert_null(net_find(net, 2, DEV, 1));
+	net_pass(net, 6 * WEIR_NS_PER_S);
+	assert_int_equal(next.task.err, WEIR_UNKNOWN);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -697,6 +827,12 @@ int main(void)
 		TEST(full_channel_makes_writes_wait_not_fail),
 		TEST(bad_messages_are_counted_and_change_nothing),
 		TEST(nodes_with_different_worker_counts_replicate_and_take_over),
+		TEST(b6_late_promise_of_an_older_term_does_not_count_in_a_newer_one),
+		TEST(copies_that_are_not_insync_do_not_make_a_term),
+		TEST(newest_of_the_copies_is_taken_bucket_by_bucket),
+		TEST(what_an_overtaken_master_wrote_alone_is_not_taken_for_the_truth),
+		TEST(copy_reported_as_caught_up_must_acknowledge_at_once),
+		TEST(change_that_does_not_follow_the_last_one_is_not_acknowledged),
 		TEST(same_term_under_two_masters_is_refused),
 	};
 	int failed;

@@ -216,7 +216,7 @@ void weir_gate_quiescent(struct weir_gate *gate);
 
 /* ---------------------------------------------------------------------- statistics --- */
 
-/** One worker's figures. */
+/** One worker's figures; those of the replica may be some 20 ms old. A QSBR reader, online. */
 struct weir_worker_stats {
 	uint64_t turns, busy_turns; /**< turns of the loop, and those that found work */
 	uint64_t sleeps;
@@ -227,6 +227,11 @@ struct weir_worker_stats {
 
 void weir_store_worker_stats(
 	const struct weir_store *store, unsigned worker, struct weir_worker_stats *stats);
+
+/** Another idle policy from now on; the longest sleep is 1..999,999 us. Any thread. */
+void weir_store_idle_set(struct weir_store *store, enum weir_idle idle, uint32_t sleep_max_us);
+
+/** The settings as the store was made with them, completed. */
 const struct weir_store_conf *weir_store_conf(const struct weir_store *store);
 
 /** ns of lease left; 0: fenced. */

@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+#include <rte_ring_elem.h>
+
+#include "store/internal.h"
+
+/* How often a busy worker shows its replica's figures to others. */
+#define SHOW_PERIOD_NS (20 * WEIR_NS_PER_MS)
+
+/* A sleep may end so much late, so that the kernel can gather wake-ups. */
+#define TIMER_SLACK_NS 2000
+
+/* Tasks ahead of the one at hand whose memory is asked for. */
+#define PREFETCH_AHEAD 4
+
+/* ------------------------------------------------------------------------------- effects --- */
+
+static void send_message(void *ctx, unsigned peer, unsigned channel, const void *bytes, size_t len)
+{
+	struct weir_worker *worker = ctx;
+
+	weir_assert(weir_link_send(worker->link, peer, channel, bytes, len) == 0);
+}
+
+static size_t send_room(void *ctx, unsigned peer, unsigned channel)
+{
+	struct weir_worker *worker = ctx;
+
+	return worker->link != NULL ? weir_link_room(worker->link, peer, channel) : 0;
+}
+
+static void answers_pass(struct weir_worker *worker, unsigned gate)
+{
+	unsigned count = worker->answers_count[gate];
+
+	/* The ring has room for every task that the gate can have: it is never full. */
+	weir_assert(rte_ring_enqueue_bulk(worker->store->gates[gate]->done,
+			    (void *const *)worker->answers[gate], count, NULL) == count);
+	worker->answers_count[gate] = 0;
+}
+
+static void answers_flush(struct weir_worker *worker)
+{
+	for (unsigned gate = 0; gate < WEIR_GATES_MAX; gate++)
+		if (worker->answers_count[gate] > 0)
+			answers_pass(worker, gate);
+}
+
+static void answer(void *ctx, struct weir_task *task)
+{
+	struct weir_worker *worker = ctx;
+	unsigned gate = weir_gate_slot(task)->gate;
+
+	worker->answers[gate][worker->answers_count[gate]++] = task;
+	if (worker->answers_count[gate] == WEIR_TASK_BURST)
+		answers_pass(worker, gate);
+}
+
+static void report_keep(struct weir_worker *worker, const struct weir_report *report)
+{
+	if (worker->late_count == worker->late_room) {
+		worker->late_room = worker->late_room == 0 ? 256 : 2 * worker->late_room;
+		worker->late_reports = realloc(
+			worker->late_reports, worker->late_room * sizeof(worker->late_reports[0]));
+		weir_assert(worker->late_reports != NULL);
+	}
+	worker->late_reports[worker->late_count++] = *report;
+}
+
+static bool report_pass(struct weir_worker *worker, struct weir_report *report)
+{
+	return rte_ring_enqueue_elem(worker->reports, report, sizeof(*report)) == 0;
+}
+
+static void report(void *ctx, const struct weir_report *report)
+{
+	struct weir_worker *worker = ctx;
+	struct weir_report copy = *report;
+
+	if (worker->late_count > 0 || !report_pass(worker, &copy))
+		report_keep(worker, &copy);
+	worker->reported = true;
+}
+
+static void reports_flush(struct weir_worker *worker)
+{
+	unsigned passed = 0;
+
+	while (passed < worker->late_count && report_pass(worker, &worker->late_reports[passed]))
+		passed++;
+	worker->late_count -= passed;
+	memmove(worker->late_reports, worker->late_reports + passed,
+		worker->late_count * sizeof(worker->late_reports[0]));
+	if (worker->reported || passed > 0)
+		weir_wake(worker->store->wake_fd);
+	worker->reported = false;
+}
+
+static struct weir_table *table_of(void *ctx, uint64_t device_key)
+{
+	struct weir_worker *worker = ctx;
+	struct weir_device *device = weir_registry_make(&worker->store->registry, device_key);
+
+	return device != NULL ? device->table : NULL;
+}
+
+static const struct weir_replica_ops replica_ops = {
+	.send = send_message,
+	.room = send_room,
+	.answer = answer,
+	.report = report,
+	.table = table_of,
+};
+
+/* ------------------------------------------------------------------------- from the link --- */
+
+static void link_message(void *ctx, unsigned peer, unsigned channel, const void *bytes, size_t len)
+{
+	struct weir_worker *worker = ctx;
+
+	weir_replica_message(worker->replica, peer, channel, bytes, len);
+}
+
+static void link_up(void *ctx, unsigned peer, unsigned channel, uint64_t incarnation)
+{
+	struct weir_worker *worker = ctx;
+
+	worker->up[peer] |= 1U << channel;
+	weir_replica_up(
+		worker->replica, peer, channel, worker->ends[peer].workers_count, incarnation);
+}
+
+static void link_down(void *ctx, unsigned peer, unsigned channel)
+{
+	struct weir_worker *worker = ctx;
+
+	worker->up[peer] &= ~(1U << channel);
+	weir_replica_down(worker->replica, peer, channel);
+}
+
+static void link_steer(void *ctx, unsigned other, struct rte_mbuf *frame)
+{
+	struct weir_worker *worker = ctx;
+	struct weir_store *store = worker->store;
+
+	if (other < store->conf.workers_count &&
+		rte_ring_enqueue(store->workers[other].frames, frame) == 0)
+		return;
+	rte_pktmbuf_free(frame);
+	atomic_store_explicit(&worker->shown.steer_drops,
+		atomic_load_explicit(&worker->shown.steer_drops, memory_order_relaxed) + 1,
+		memory_order_relaxed);
+}
+
+static const struct weir_link_ops link_ops = {
+	.message = link_message,
+	.up = link_up,
+	.down = link_down,
+	.steer = link_steer,
+};
+
+/* ------------------------------------------------------------------ from the control core --- */
+
+/*
+ * A node in a new life is another end of the link: its sessions are over. It happens hardly ever,
+ * so the worker may wait for whoever reads the link's figures.
+ */
+static void link_drop(struct weir_worker *worker)
+{
+	struct weir_link *link = worker->link;
+
+	atomic_store_explicit(&worker->link, NULL, memory_order_release);
+	urcu_qsbr_synchronize_rcu();
+	for (unsigned peer = 0; peer < WEIR_NODES_MAX; peer++)
+		for (unsigned channel = 0; channel < WEIR_WORKERS_MAX; channel++)
+			if (worker->up[peer] & (1U << channel))
+				link_down(worker, peer, channel);
+	memset(worker->met, 0, sizeof(worker->met));
+	weir_link_destroy(link);
+}
+
+static bool link_make(struct weir_worker *worker, const struct weir_company *company)
+{
+	const struct weir_store_conf *conf = &worker->store->conf;
+	const struct weir_node *self = &conf->tenure.self;
+	struct weir_link_conf link_conf = {
+		.cluster_key = weir_node_key(conf->cluster),
+		.self = {.node_key = weir_node_key(self->id),
+			.incarnation = company->incarnation,
+			.ipv4 = conf->ipv4,
+			.udp_port = conf->udp_port,
+			.workers_count = (uint8_t)conf->workers_count},
+		.worker = worker->number,
+		.port_id = conf->port_id,
+		.queue_id = (uint16_t)worker->number,
+		.mtu = conf->mtu,
+		.pool = conf->pool,
+	};
+	struct weir_link *link;
+
+	memcpy(link_conf.self.mac, self->mac, sizeof(link_conf.self.mac));
+	link = weir_link_create(&link_conf, &link_ops, worker);
+	atomic_store_explicit(&worker->link, link, memory_order_release);
+	worker->incarnation = company->incarnation;
+	return link != NULL;
+}
+
+/* @return false: memory is short, to be tried again */
+static bool peers_meet(struct weir_worker *worker, const struct weir_company *company)
+{
+	for (unsigned peer = 1; peer < WEIR_NODES_MAX; peer++) {
+		const struct weir_link_end *end = company->met[peer] ? &company->ends[peer] : NULL;
+
+		if (end == NULL && !worker->met[peer])
+			continue;
+		if (end != NULL)
+			worker->ends[peer] = *end;
+		if (weir_link_peer_set(worker->link, peer, end) != 0)
+			return false;
+		worker->met[peer] = end != NULL;
+	}
+	return true;
+}
+
+static void company_take(struct weir_worker *worker)
+{
+	const struct weir_company *company = weir_company_now(worker->store);
+
+	if (worker->store->conf.port_id != WEIR_NO_PORT && company->incarnation != 0) {
+		if (worker->link != NULL && worker->incarnation != company->incarnation)
+			link_drop(worker);
+		if (worker->link == NULL && !link_make(worker, company)) {
+			weir_log(WEIR_ROOM_STORE, WEIR_LOG_ERR,
+				"worker %u has no link to its peers: the node stops",
+				worker->number);
+			weir_store_stop(worker->store);
+			worker->company_version = company->version;
+			return;
+		}
+		if (!peers_meet(worker, company))
+			return;
+	}
+	worker->company_version = company->version;
+}
+
+static unsigned standings_take(struct weir_worker *worker)
+{
+	struct weir_device *devices[WEIR_TASK_BURST];
+	unsigned count =
+		rte_ring_sc_dequeue_burst(worker->devices, (void **)devices, WEIR_TASK_BURST, NULL);
+
+	for (unsigned i = 0; i < count; i++) {
+		/* First the mark, then the standing: a newer one than this is told again. */
+		atomic_fetch_and(&devices[i]->told, ~(1U << worker->number));
+		weir_replica_view(worker->replica, &rcu_dereference(devices[i]->standing)->view);
+	}
+	return count;
+}
+
+static void news_take(struct weir_worker *worker)
+{
+	struct weir_store *store = worker->store;
+	uint64_t lease_ns = atomic_load_explicit(&store->lease_ns, memory_order_relaxed);
+
+	if (lease_ns != worker->lease_ns) {
+		worker->lease_ns = lease_ns;
+		weir_replica_lease(worker->replica, lease_ns);
+	}
+	if (atomic_load_explicit(&store->company_version, memory_order_acquire) !=
+		worker->company_version)
+		company_take(worker);
+}
+
+/* ----------------------------------------------------------------------------- the turn --- */
+
+static unsigned frames_take(struct weir_worker *worker)
+{
+	struct rte_mbuf *frames[WEIR_TASK_BURST];
+	unsigned count;
+
+	count = rte_ring_sc_dequeue_burst(worker->frames, (void **)frames, WEIR_TASK_BURST, NULL);
+	if (count > 0)
+		weir_link_receive(worker->link, frames, count, worker->now_ns);
+	return count;
+}
+
+/* Header, rule and match: the cache lines of a task that will be read for sure. */
+static void task_prefetch(const struct weir_task *task)
+{
+	rte_prefetch0(task);
+	rte_prefetch0((const char *)task + WEIR_CACHE_LINE);
+	rte_prefetch0((const char *)task + 2 * WEIR_CACHE_LINE);
+}
+
+static unsigned tasks_take(struct weir_worker *worker)
+{
+	struct weir_task *tasks[WEIR_TASK_BURST];
+	unsigned count;
+
+	count = rte_ring_sc_dequeue_burst(worker->tasks, (void **)tasks, WEIR_TASK_BURST, NULL);
+	for (unsigned i = 0; i < count && i < PREFETCH_AHEAD; i++)
+		task_prefetch(tasks[i]);
+	for (unsigned i = 0; i < count; i++) {
+		if (i + PREFETCH_AHEAD < count)
+			task_prefetch(tasks[i + PREFETCH_AHEAD]);
+		weir_replica_task(worker->replica, tasks[i]);
+	}
+	return count;
+}
+
+static unsigned turn(struct weir_worker *worker)
+{
+	unsigned work = 0;
+
+	worker->now_ns = weir_clock_ns();
+	weir_replica_time(worker->replica, worker->now_ns, weir_clock_wall_ns());
+	if (worker->link != NULL) {
+		work += weir_link_poll(worker->link, worker->now_ns);
+		work += frames_take(worker);
+	}
+	work += tasks_take(worker);
+	news_take(worker);
+	work += standings_take(worker);
+	work += weir_replica_turn(worker->replica);
+	if (worker->link != NULL)
+		work += weir_link_flush(worker->link, worker->now_ns);
+	answers_flush(worker);
+	if (worker->reported || worker->late_count > 0)
+		reports_flush(worker);
+	return work;
+}
+
+static void count_up(_Atomic uint64_t *counter)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+		memory_order_relaxed);
+}
+
+/* A sequence lock of one writer; readers try again where they met it. */
+static void show(struct weir_worker *worker)
+{
+	struct weir_worker_shown *shown = &worker->shown;
+	struct weir_replica_stats stats;
+	uint64_t words[sizeof(stats) / sizeof(uint64_t)];
+
+	weir_replica_stats(worker->replica, &stats);
+	memcpy(words, &stats, sizeof(stats));
+	atomic_fetch_add(&shown->lock, 1);
+	for (unsigned i = 0; i < RTE_DIM(words); i++)
+		atomic_store_explicit(&shown->replica[i], words[i], memory_order_release);
+	atomic_fetch_add(&shown->lock, 1);
+	worker->shown_at_ns = worker->now_ns;
+}
+
+static void account(struct weir_worker *worker, unsigned work)
+{
+	count_up(&worker->shown.turns);
+	if (work > 0)
+		count_up(&worker->shown.busy_turns);
+	if (worker->now_ns - worker->shown_at_ns >= SHOW_PERIOD_NS)
+		show(worker);
+}
+
+static void rest(struct weir_worker *worker)
+{
+	struct weir_store *store = worker->store;
+
+	weir_idle_rest(&worker->idler, atomic_load_explicit(&store->idle, memory_order_relaxed),
+		atomic_load_explicit(&store->idle_sleep_max_us, memory_order_relaxed),
+		worker->now_ns, &worker->shown.sleeps);
+}
+
+/* While gates are open, what they ask for is still answered by whom it concerns. */
+static bool serving(const struct weir_worker *worker)
+{
+	const struct weir_store *store = worker->store;
+	uint64_t stop_by_ns = atomic_load_explicit(&store->stop_by_ns, memory_order_relaxed);
+
+	return stop_by_ns == 0 || (store->gates_open > 0 && worker->now_ns < stop_by_ns);
+}
+
+/* ------------------------------------------------------------------------------ its life --- */
+
+void weir_worker_sweep(struct weir_worker *worker)
+{
+	struct weir_store *store = worker->store;
+	struct weir_task *task;
+
+	pthread_mutex_lock(&store->sweep_lock);
+	while (rte_ring_sc_dequeue(worker->tasks, (void **)&task) == 0) {
+		task->err = WEIR_NOTMASTER;
+		weir_assert(rte_ring_enqueue(
+				    store->gates[weir_gate_slot(task)->gate]->done, task) == 0);
+	}
+	pthread_mutex_unlock(&store->sweep_lock);
+}
+
+static void frames_drop(struct weir_worker *worker)
+{
+	struct rte_mbuf *frame;
+
+	if (worker->frames == NULL)
+		return;
+	while (rte_ring_dequeue(worker->frames, (void **)&frame) == 0)
+		rte_pktmbuf_free(frame);
+}
+
+/*
+ * The replica answers what is in it; the rest of the tasks is answered by weir_worker_sweep. Link
+ * and memory stay until the store is destroyed: others may read their figures.
+ */
+static void finish(struct weir_worker *worker)
+{
+	show(worker);
+	weir_replica_destroy(worker->replica);
+	worker->replica = NULL;
+	answers_flush(worker);
+	atomic_store(&worker->store->workers_gone[worker->number], true);
+	weir_worker_sweep(worker);
+}
+
+int weir_store_worker_run(struct weir_store *store, unsigned number)
+{
+	struct weir_worker *worker = &store->workers[number];
+
+	weir_assert(number < store->conf.workers_count);
+	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
+	urcu_qsbr_register_thread();
+	do {
+		unsigned work = turn(worker);
+
+		account(worker, work);
+		weir_mem_turn(worker->mem, work == 0);
+		urcu_qsbr_quiescent_state();
+		if (work > 0)
+			worker->idler.empty_turns = 0;
+		else
+			rest(worker);
+	} while (serving(worker));
+	finish(worker);
+	urcu_qsbr_unregister_thread();
+	return 0;
+}
+
+int weir_worker_init(struct weir_worker *worker, struct weir_store *store, unsigned number)
+{
+	const struct weir_store_conf *conf = &store->conf;
+	struct weir_replica_conf replica_conf = {
+		.worker = number,
+		.workers_count = conf->workers_count,
+		.insync_timeout_ns = conf->insync_timeout_ms * WEIR_NS_PER_MS,
+		.anti_entropy_ns = conf->anti_entropy_period_ms * WEIR_NS_PER_MS,
+	};
+
+	worker->store = store;
+	worker->number = number;
+	worker->tasks = weir_ring_create(WEIR_TASK_RING_SIZE, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
+	worker->devices = weir_ring_create(WEIR_DEVICES_MAX, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	worker->frames = weir_ring_create(WEIR_STEER_RING_SIZE, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
+	worker->reports = weir_ring_create_elem(
+		sizeof(struct weir_report), WEIR_REPORT_RING_SIZE, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	worker->mem = weir_mem_create(&weir_store_memory, conf->memory_bytes);
+	replica_conf.mem = worker->mem;
+	if (worker->mem != NULL)
+		worker->replica = weir_replica_create(&replica_conf, &replica_ops, worker);
+	return worker->replica != NULL && worker->tasks != NULL && worker->devices != NULL &&
+			       worker->frames != NULL && worker->reports != NULL
+		       ? 0
+		       : WEIR_BUSY;
+}
+
+void weir_worker_free(struct weir_worker *worker)
+{
+	if (worker->store == NULL)
+		return;
+	/* Still there where the worker never ran. */
+	if (worker->replica != NULL)
+		weir_replica_destroy(worker->replica);
+	weir_link_destroy(worker->link);
+	weir_mem_destroy(worker->mem);
+	frames_drop(worker);
+	free(worker->tasks);
+	free(worker->devices);
+	free(worker->frames);
+	free(worker->reports);
+	free(worker->late_reports);
+}
+
+/* ---------------------------------------------------------------------------- statistics --- */
+
+static void read_replica(const struct weir_worker_shown *shown, struct weir_replica_stats *stats)
+{
+	uint64_t words[sizeof(*stats) / sizeof(uint64_t)];
+	uint32_t before;
+
+	do {
+		before = atomic_load(&shown->lock);
+		for (unsigned i = 0; i < RTE_DIM(words); i++)
+			words[i] = atomic_load_explicit(&shown->replica[i], memory_order_acquire);
+	} while (before % 2 != 0 || before != atomic_load(&shown->lock));
+	memcpy(stats, words, sizeof(*stats));
+}
+
+void weir_store_worker_stats(
+	const struct weir_store *store, unsigned number, struct weir_worker_stats *stats)
+{
+	const struct weir_worker *worker = &store->workers[number];
+	const struct weir_worker_shown *shown = &worker->shown;
+	const struct weir_link *link;
+
+	weir_assert(number < store->conf.workers_count);
+	memset(stats, 0, sizeof(*stats));
+	stats->turns = atomic_load_explicit(&shown->turns, memory_order_relaxed);
+	stats->busy_turns = atomic_load_explicit(&shown->busy_turns, memory_order_relaxed);
+	stats->sleeps = atomic_load_explicit(&shown->sleeps, memory_order_relaxed);
+	read_replica(shown, &stats->replica);
+	link = atomic_load_explicit(&worker->link, memory_order_acquire);
+	if (link != NULL)
+		weir_link_stats(link, &stats->link);
+	weir_mem_stats(worker->mem, &stats->mem);
+}

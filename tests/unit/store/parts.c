@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/** @file The store's parts by themselves. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/internal.h"
+
+#include "town.h"
+
+static struct weir_registry *registry;
+
+static int registry_begin(void **state)
+{
+	registry = calloc(1, sizeof(*registry));
+	assert_non_null(registry);
+	urcu_qsbr_register_thread();
+	return weir_registry_init(registry);
+}
+
+static int registry_end(void **state)
+{
+	urcu_qsbr_thread_offline();
+	urcu_qsbr_barrier();
+	urcu_qsbr_unregister_thread();
+	weir_registry_free(registry);
+	free(registry);
+	return 0;
+}
+
+static void a_device_is_made_once_whoever_sees_it_first(void **state)
+{
+	uint64_t key = weir_device_key("d");
+	struct weir_device *device = weir_registry_make(registry, key);
+
+	assert_non_null(device);
+	assert_ptr_equal(weir_registry_make(registry, key), device);
+	assert_ptr_equal(weir_registry_find(registry, key), device);
+	assert_false(device->named);
+	assert_int_equal(registry->list->count, 0);
+	assert_ptr_equal(weir_registry_name(registry, "d"), device);
+	assert_ptr_equal(weir_registry_name(registry, "d"), device);
+	assert_int_equal(registry->list->count, 1);
+	assert_null(weir_registry_find(registry, key + 1));
+}
+
+static void devices_have_a_limit(void **state)
+{
+	for (uint64_t i = 0; i < WEIR_DEVICES_MAX; i++)
+		assert_non_null(weir_registry_make(registry, i * WEIR_DEVICE_SLOTS));
+	weir_log_sink_set(NULL);
+	assert_null(weir_registry_make(registry, 1));
+	assert_null(weir_registry_name(registry, "one more"));
+	assert_non_null(weir_registry_make(registry, 5 * WEIR_DEVICE_SLOTS));
+	assert_null(weir_registry_find(registry, 1));
+}
+
+static void two_names_of_one_key_do_not_share_a_device(void **state)
+{
+	struct weir_device *device = weir_registry_make(registry, weir_device_key("d"));
+
+	strcpy(device->name, "other");
+	atomic_store(&device->named, true);
+	assert_null(weir_registry_name(registry, "d"));
+}
+
+static void what_a_device_stands_for_is_replaced_whole(void **state)
+{
+	struct weir_device *device = weir_registry_name(registry, "d");
+	struct weir_view view = {.term = 1, .role = WEIR_ROLE_MASTER};
+	struct weir_record record = {.term = 1};
+	struct weir_standing *first;
+
+	assert_null(device->standing);
+	assert_int_equal(weir_device_stand(device, &view, &record), 0);
+	first = device->standing;
+	view.term = record.term = 2;
+	assert_int_equal(weir_device_stand(device, &view, &record), 0);
+	/* We are a reader that has not said that it is quiet: the first is still whole. */
+	assert_int_equal(first->view.term, 1);
+	assert_int_equal(device->standing->view.term, 2);
+	assert_int_equal(device->standing->record.term, 2);
+}
+
+static void a_pile_gives_back_in_the_order_of_coming(void **state)
+{
+	struct weir_pile pile = {0};
+	struct weir_request requests[3];
+
+	assert_null(weir_pile_take(&pile));
+	for (unsigned i = 0; i < 3; i++)
+		weir_pile_push(&pile, &requests[i]);
+	assert_ptr_equal(weir_pile_take(&pile), &requests[0]);
+	assert_ptr_equal(requests[0].next, &requests[1]);
+	assert_ptr_equal(requests[1].next, &requests[2]);
+	assert_null(requests[2].next);
+	assert_null(weir_pile_take(&pile));
+}
+
+static uint64_t rests_until_asleep(enum weir_idle policy, uint32_t max_us, uint64_t idle_ns)
+{
+	struct weir_idler idler = {0};
+	_Atomic uint64_t sleeps = 0;
+	uint64_t before_ns = 0;
+
+	for (unsigned i = 0; i < 1000 && sleeps == 0; i++) {
+		before_ns = weir_clock_ns();
+		weir_idle_rest(&idler, policy, max_us, i == 0 ? 0 : idle_ns, &sleeps);
+	}
+	return sleeps == 0 ? 0 : weir_clock_ns() - before_ns;
+}
+
+static void only_the_policy_sleep_sleeps(void **state)
+{
+	urcu_qsbr_register_thread();
+	assert_int_equal(rests_until_asleep(WEIR_IDLE_POLL, 1000, WEIR_NS_PER_S), 0);
+	assert_int_equal(rests_until_asleep(WEIR_IDLE_PAUSE, 1000, WEIR_NS_PER_S), 0);
+	assert_true(rests_until_asleep(WEIR_IDLE_SLEEP, 1000, WEIR_NS_PER_S) > 0);
+	urcu_qsbr_unregister_thread();
+}
+
+static void sleep_grows_with_idleness_up_to_the_most(void **state)
+{
+	urcu_qsbr_register_thread();
+	assert_true(rests_until_asleep(WEIR_IDLE_SLEEP, 20000, 1) >= 50 * WEIR_NS_PER_US);
+	assert_true(rests_until_asleep(WEIR_IDLE_SLEEP, 20000, 160 * WEIR_NS_PER_MS) >=
+		    10 * WEIR_NS_PER_MS);
+	assert_true(rests_until_asleep(WEIR_IDLE_SLEEP, 20000, 1000 * WEIR_NS_PER_S) >=
+		    20 * WEIR_NS_PER_MS);
+	assert_true(rests_until_asleep(WEIR_IDLE_SLEEP, 100, 1000 * WEIR_NS_PER_S) <
+		    1000 * WEIR_NS_PER_MS);
+	urcu_qsbr_unregister_thread();
+}
+
+static void senseless_settings_make_no_store(void **state)
+{
+	struct weir_store_conf conf = town_conf("n1", 3);
+
+	assert_null(weir_store_create(&conf));
+	conf = town_conf("n1", 64);
+	assert_null(weir_store_create(&conf));
+	conf = town_conf("n1", 0);
+	assert_null(weir_store_create(&conf));
+	conf = town_conf("", 1);
+	assert_null(weir_store_create(&conf));
+	conf = town_conf("n1", 1);
+	conf.port_id = 7;
+	assert_null(weir_store_create(&conf));
+	conf = town_conf("n1", 1);
+	conf.idle_sleep_max_us = 1000000;
+	assert_null(weir_store_create(&conf));
+	weir_store_destroy(NULL);
+}
+
+static void a_store_that_never_ran_is_taken_down(void **state)
+{
+	struct weir_store_conf conf = town_conf("n1", 32);
+	struct weir_store *store = weir_store_create(&conf);
+
+	assert_non_null(store);
+	assert_int_equal(weir_store_conf(store)->tenure.workers_count, 32);
+	assert_int_equal(weir_store_lease_ns(store), 0);
+	weir_store_destroy(store);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, registry_begin, registry_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_device_is_made_once_whoever_sees_it_first),
+		TEST(devices_have_a_limit),
+		TEST(two_names_of_one_key_do_not_share_a_device),
+		TEST(what_a_device_stands_for_is_replaced_whole),
+		cmocka_unit_test(a_pile_gives_back_in_the_order_of_coming),
+		cmocka_unit_test(only_the_policy_sleep_sleeps),
+		cmocka_unit_test(sleep_grows_with_idleness_up_to_the_most),
+		cmocka_unit_test(senseless_settings_make_no_store),
+		cmocka_unit_test(a_store_that_never_ran_is_taken_down),
+	};
+
+	town_begin();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -4,8 +4,10 @@
  * The gateway: Weir for any Redis client. RESP2 (RESP3 after HELLO 3) on a Unix socket.
  *
  * Each gateway is an ordinary thread with an event loop (libevent) and a gate of the store. It
- * parses requests (hiredis's reader), one table of commands says arity, flags and function, and
- * answers each connection in the order of its requests, however they complete.
+ * parses requests where they stand (resp.h), one table of commands (command.h) says arity, flags
+ * and function, and answers each connection in the order of its requests, however they complete.
+ * Writes of one connection run side by side; anything else waits for those before it, so that a
+ * client reads its own writes.
  *
  * Back-pressure: a connection with WEIR_API_PIPELINE_MAX requests under way, or whose client does
  * not read (WEIR_API_OUTPUT_MAX bytes unsent), is not read from until it has caught up.

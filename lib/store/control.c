@@ -130,7 +130,7 @@ static void tenure_lease(void *ctx, uint64_t until_ns)
 
 	if (weir_store_stopping(store))
 		until_ns = 0;
-	if (until_ns == 0 && store->lease_ns != 0)
+	if (until_ns == 0 && store->lease_ns != 0 && store->control.leave_by_ns == 0)
 		weir_log(WEIR_ROOM_STORE, WEIR_LOG_WARNING,
 			"this node has no lease: it serves nothing");
 	atomic_store_explicit(&store->lease_ns, until_ns, memory_order_relaxed);
@@ -157,11 +157,7 @@ static void tenure_event(void *ctx, const struct weir_tenure_event *event)
 	const struct weir_record *record = event->record;
 	enum weir_log_level level = WEIR_LOG_NOTICE;
 
-	if (event->node != NULL) {
-		weir_log(WEIR_ROOM_TENURE, level, "%s: %s, incarnation %llu", name, event->node->id,
-			(unsigned long long)event->node->incarnation);
-		return;
-	}
+	/* Of nodes tenure speaks itself. */
 	if (record == NULL)
 		return;
 	if (event->kind == WEIR_EVENT_UNCLEAN)

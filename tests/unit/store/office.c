@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "coord/request.h"
 #include "coord/solo/rules.h"
+#include "store/store.h"
 
 #include "office.h"
 
@@ -32,6 +33,7 @@ struct desk {
 	struct weir_coord_events events;
 	void *ctx;
 	struct event *turn;
+	struct weir_store *_Atomic leaving;
 	TAILQ_HEAD(, asked) asked;
 };
 
@@ -84,7 +86,10 @@ static void answer_first(struct desk *desk)
 static void turn(evutil_socket_t fd, short what, void *ctx)
 {
 	struct desk *desk = ctx;
+	struct weir_store *store = atomic_exchange(&desk->leaving, NULL);
 
+	if (store != NULL)
+		weir_store_leave(store);
 	while (!TAILQ_EMPTY(&desk->asked) && !desk->office->silent)
 		answer_first(desk);
 }
@@ -100,6 +105,11 @@ static void destroy(struct weir_coord *coord)
 	}
 	event_free(desk->turn);
 	free(desk);
+}
+
+void office_leave(struct weir_coord *coord, struct weir_store *store)
+{
+	atomic_store(&((struct desk *)coord)->leaving, store);
 }
 
 static const struct weir_coord_driver driver = {"office", ask, destroy};

@@ -13,6 +13,7 @@
 
 struct event_base;
 struct office;
+struct weir_store;
 
 struct office *office_create(void);
 void office_destroy(struct office *office);
@@ -23,5 +24,8 @@ void office_silent(struct office *office, bool silent);
 /** A driver on it. */
 struct weir_coord *office_coord(struct office *office, struct event_base *base,
 	const struct weir_coord_events *events, void *ctx);
+
+/** Calls weir_store_leave from the thread of the driver's event base, soon. */
+void office_leave(struct weir_coord *coord, struct weir_store *store);
 
 #endif

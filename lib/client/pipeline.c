@@ -118,7 +118,7 @@ static void lane_break(struct weir_pipeline *pipeline, struct lane *lane, int hi
 	struct route *route;
 
 	weir_stream_close(&lane->stream);
-	LIST_FOREACH(route, &pipeline->routes, link)
+	LIST_FOREACH (route, &pipeline->routes, link)
 		if (route->node >= 0 && pipeline->lanes[route->node] == lane)
 			route_hold(pipeline, route, hint);
 	while ((request = TAILQ_FIRST(&lane->awaited)) != NULL) {

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "client/session.h"
 
+#include <errno.h>
 #include <hiredis/hiredis.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +116,29 @@ static bool node_connect(struct weir_session *session, struct weir_known *node, 
 }
 
 /*
+ * hiredis writes without MSG_NOSIGNAL. A program that uses this library must not die of it, nor
+ * lose a SIGPIPE of its own.
+ */
+static redisReply *command_quiet(
+	redisContext *context, int words, const char *const *argv, const size_t *lens)
+{
+	const struct timespec now = {0};
+	sigset_t pipe_set, old, pending;
+	redisReply *reply;
+
+	sigemptyset(&pipe_set);
+	sigaddset(&pipe_set, SIGPIPE);
+	sigpending(&pending);
+	pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
+	reply = redisCommandArgv(context, words, (const char **)argv, lens);
+	if (!sigismember(&pending, SIGPIPE))
+		while (sigtimedwait(&pipe_set, NULL, &now) < 0 && errno == EINTR)
+			continue;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return reply;
+}
+
+/*
  * One command to one node. A connection that was there before may have been closed by the other
  * side meanwhile: then once more, on a new one.
  */
@@ -128,7 +154,7 @@ static redisReply *node_call(struct weir_session *session, unsigned number, uint
 	if (!node_connect(session, node, timeout_ms))
 		return NULL;
 	redisSetTimeout(node->context, timeval_ms(timeout_ms));
-	reply = redisCommandArgv(node->context, words, (const char **)argv, lens);
+	reply = command_quiet(node->context, words, argv, lens);
 	if (reply != NULL)
 		return reply;
 	old = old && node->context->err != REDIS_ERR_IO;

@@ -20,11 +20,20 @@ static long parse(const char *text, size_t len, struct weir_resp *resp)
 	char *copy = malloc(len > 0 ? len : 1);
 	long taken;
 
+	assert_non_null(copy);
 	memcpy(copy, text, len);
 	memset(resp, 0, sizeof(*resp));
 	taken = weir_resp_parse(resp, copy, len, &words);
 	free(copy);
 	return taken;
+}
+
+static void *room_take(size_t bytes)
+{
+	void *room = malloc(bytes);
+
+	assert_non_null(room);
+	return room;
 }
 
 static void assert_word(unsigned i, const char *text)
@@ -81,6 +90,7 @@ static void request_in_single_bytes_is_the_same_request(void **state)
 		/* The input moves each time, as a growing buffer does. */
 		char *bytes = malloc(have);
 
+		assert_non_null(bytes);
 		memcpy(bytes, request, have);
 		free(moved);
 		moved = bytes;
@@ -136,7 +146,7 @@ static void empty_array_asks_nothing(void **state)
 
 static void words_up_to_the_limit_are_taken_and_not_one_more(void **state)
 {
-	char *text = malloc(WEIR_API_ARGS_MAX * 8 + 16);
+	char *text = room_take(WEIR_API_ARGS_MAX * 8 + 16);
 	struct weir_resp resp;
 	int len = sprintf(text, "*%d\r\n", WEIR_API_ARGS_MAX);
 
@@ -151,7 +161,7 @@ static void words_up_to_the_limit_are_taken_and_not_one_more(void **state)
 
 static void request_up_to_the_limit_is_taken_and_not_one_byte_more(void **state)
 {
-	char *text = malloc(WEIR_API_REQUEST_MAX + 64);
+	char *text = room_take(WEIR_API_REQUEST_MAX + 64);
 	struct weir_resp resp;
 	/* "*1\r\n$dddddd\r\n...\r\n" */
 	unsigned bulk = WEIR_API_REQUEST_MAX - 4 - 10 - 2;
@@ -171,7 +181,7 @@ static void request_up_to_the_limit_is_taken_and_not_one_byte_more(void **state)
 
 static void many_bulks_together_may_not_pass_the_limit(void **state)
 {
-	char *text = malloc(2 * WEIR_API_REQUEST_MAX);
+	char *text = room_take(2 * WEIR_API_REQUEST_MAX);
 	struct weir_resp resp;
 	int len = sprintf(text, "*3\r\n");
 
@@ -220,7 +230,7 @@ static void inline_quotes_keep_blanks(void **state)
 
 static void malformed_inline_is_refused(void **state)
 {
-	char *text = malloc(WEIR_API_INLINE_MAX + 8);
+	char *text = room_take(WEIR_API_INLINE_MAX + 8);
 
 	assert_refused("a \"b\r\n", "unbalanced quotes in request");
 	assert_refused("a 'b\n", "unbalanced quotes in request");
@@ -238,7 +248,7 @@ static void malformed_inline_is_refused(void **state)
 
 static void inline_line_up_to_the_limit_is_taken(void **state)
 {
-	char *text = malloc(WEIR_API_INLINE_MAX + 1);
+	char *text = room_take(WEIR_API_INLINE_MAX + 1);
 	struct weir_resp resp;
 
 	memset(text, 'x', WEIR_API_INLINE_MAX);

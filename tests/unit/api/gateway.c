@@ -19,6 +19,15 @@
 
 #define ADD(match) "FLOW.ADD d1 " match ",actions=drop\r\n"
 
+static void *room_take(size_t bytes)
+{
+	void *room = malloc(bytes);
+
+	if (room == NULL)
+		abort();
+	return room;
+}
+
 /* The id that the false store gives to a match. */
 static const char *id_of(const char *match)
 {
@@ -35,7 +44,7 @@ static const char *id_of(const char *match)
 static void many_send(int fd, unsigned first, unsigned count)
 {
 	size_t room = count * 64UL, len = 0;
-	char *text = malloc(room);
+	char *text = room_take(room);
 
 	for (unsigned i = first; i < first + count; i++)
 		len += (size_t)snprintf(
@@ -333,7 +342,7 @@ static void large_rules_take_large_tasks(void **state)
 
 static void rule_larger_than_any_task_is_refused(void **state)
 {
-	char *request = malloc(WEIR_RULE_BYTES_MAX + 200);
+	char *request = room_take(WEIR_RULE_BYTES_MAX + 200);
 	struct peer peer = peer_start(&(struct fake_conf){0});
 	int fd = peer_connect(&peer), len = sprintf(request, "FLOW.ADD d1 ");
 
@@ -350,7 +359,7 @@ static void request_up_to_the_limit_is_served(void **state)
 {
 	struct peer peer = peer_start(&(struct fake_conf){0});
 	size_t bulk = WEIR_API_REQUEST_MAX - 40;
-	char *bytes = malloc(bulk), *back = malloc(bulk), head[32];
+	char *bytes = room_take(bulk), *back = room_take(bulk), head[32];
 	int fd = peer_connect(&peer);
 	size_t have = 0;
 
@@ -415,7 +424,7 @@ static void client_that_does_not_read_is_not_served_past_the_limit(void **state)
 		COUNT = 400
 	};
 	struct peer peer = peer_start(&(struct fake_conf){0});
-	char *request = malloc(BULK + 64), *answer = malloc(BULK + 64);
+	char *request = room_take(BULK + 64), *answer = room_take(BULK + 64);
 	int fd = peer_connect(&peer), other = peer_connect(&peer);
 	int len = sprintf(request, "*2\r\n$4\r\nECHO\r\n$%d\r\n", BULK);
 	size_t sent = 0, total;

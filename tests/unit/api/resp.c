@@ -32,7 +32,8 @@ static void *room_take(size_t bytes)
 {
 	void *room = malloc(bytes);
 
-	assert_non_null(room);
+	if (room == NULL)
+		abort();
 	return room;
 }
 

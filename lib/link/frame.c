@@ -8,15 +8,17 @@
 
 #define TTL 64
 
-/** Ties addresses and ports to the checksum: a flipped bit there must not redirect a frame. */
+/**
+ * Covers the ports and the receiver's key too: no flipped bit brings a frame to another worker.
+ * Addresses are compared one by one, with those of the node's record.
+ */
 static uint64_t frame_check(const struct weir_frame *frame, uint64_t goal, size_t len)
 {
 	const uint64_t ports = (uint64_t)frame->udp.src_port << 16 | frame->udp.dst_port;
-	const uint64_t addresses = (uint64_t)frame->ip.src_addr << 32 | frame->ip.dst_addr;
 	const uint8_t *covered = (const uint8_t *)&frame->head + sizeof(frame->head.check);
 
 	return XXH3_64bits(covered, sizeof(frame->head) - sizeof(frame->head.check) + len) ^
-	       (addresses + ports * 0x9e3779b97f4a7c15ULL + goal);
+	       (goal + ports * 0x9e3779b97f4a7c15ULL);
 }
 
 void weir_frame_init(struct weir_frame *frame, uint64_t cluster, const struct weir_link_end *self,

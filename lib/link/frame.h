@@ -32,7 +32,7 @@ enum weir_frame_kind {
 
 /** The link's header. */
 struct weir_frame_head {
-	uint64_t check;   /**< of all that follows, of addresses, ports and the receiver's key */
+	uint64_t check;   /**< of all that follows, the ports and the receiver's key */
 	uint8_t version;  /**< WEIR_FRAME_VERSION */
 	uint8_t worker;   /**< of the sender */
 	uint8_t kind;     /**< enum weir_frame_kind */

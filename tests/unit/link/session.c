@@ -308,6 +308,28 @@ static void archive_replay(const struct archive *archive)
 	fabric_steps(&fabric, 1000);
 }
 
+static bool tap_two_frames(struct fabric *net, struct rte_mbuf *mbuf)
+{
+	const struct weir_frame *frame = rte_pktmbuf_mtod(mbuf, const struct weir_frame *);
+
+	return frame->head.kind != WEIR_FRAME_DATA || le64toh(frame->head.seq) <= 2;
+}
+
+static void half_a_message_does_not_outlive_its_session(void **state)
+{
+	pair_start(1);
+	fabric.tap = tap_two_frames;
+	fabric_send(&fabric, 0, 0, 1, 0, WEIR_MESSAGE_BYTES_MAX);
+	fabric_steps(&fabric, 10);
+	fabric.tap = NULL;
+	weir_link_peer_set(link_of(0), 1, NULL);
+	fabric_introduce(&fabric, 0, 1);
+	fabric_until(&fabric, 100, both_up() && b_sees->ups == 2);
+	assert_int_equal(b_sees->received_total, 0);
+	talk(100);
+	fabric_end(&fabric);
+}
+
 /** Every frame of former sessions, hellos and messages, comes once more. */
 static void late_frames_of_old_sessions_never_end_a_live_one(void **state)
 {
@@ -543,6 +565,7 @@ int main(void)
 		cmocka_unit_test(forgotten_peer_sees_the_end_and_pairs_again_when_named),
 		cmocka_unit_test(farewell_that_is_lost_is_made_up_for),
 		cmocka_unit_test(both_ends_that_begin_anew_settle),
+		cmocka_unit_test(half_a_message_does_not_outlive_its_session),
 		cmocka_unit_test(late_frames_of_old_sessions_never_end_a_live_one),
 		cmocka_unit_test(streams_join_workers_that_share_shards),
 		cmocka_unit_test(peer_without_memory_is_busy_and_can_be_set_later),

@@ -253,6 +253,7 @@ int main(void)
 	idle_bench(&ends[1]);
 	weir_link_destroy(ends[0].link);
 	weir_link_destroy(ends[1].link);
+	rmdir(rte_eal_get_runtime_dir());
 	rte_eal_cleanup();
 	return 0;
 }

@@ -234,6 +234,7 @@ static int child_main(struct side *side)
 	while (read(side->say[0], &byte, 1) != 1)
 		turn(&run);
 	weir_link_destroy(run.link);
+	rmdir(rte_eal_get_runtime_dir());
 	return 0;
 }
 

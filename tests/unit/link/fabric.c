@@ -55,7 +55,11 @@ void fabric_eal(void)
 
 void fabric_eal_end(void)
 {
+	char dir[128];
+
+	snprintf(dir, sizeof(dir), "%s", rte_eal_get_runtime_dir());
 	rte_eal_cleanup();
+	rmdir(dir);
 }
 
 /** Bytes of message n of a session: its salt, as far as it fits, then what salt and n decide. */

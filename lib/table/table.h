@@ -168,8 +168,9 @@ struct weir_digest weir_table_digest(const struct weir_table *table, unsigned bu
 struct weir_shard_digest weir_table_shard_digest(const struct weir_table *table, unsigned shard);
 
 /**
- * Looks up `count` rules at once, which hides the memory's latency: the third of a single lookup's
- * time and less. entries[i] receives what weir_table_find(table, rules[i]) would give.
+ * Looks up `count` rules at once, which hides the memory's latency (several times the rate of
+ * single lookups where the table is larger than the caches). entries[i] receives what
+ * weir_table_find(table, rules[i]) would give.
  */
 void weir_table_find_bulk(const struct weir_table *table, const struct weir_rule *const rules[],
 	unsigned count, struct weir_entry *entries[]);

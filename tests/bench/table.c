@@ -498,7 +498,7 @@ static int eal_start(int argc, char **argv)
 {
 	char prefix[64];
 	const char *defaults[] = {"bench-table", "--no-pci", "--no-telemetry", "--no-huge", "-m",
-		"768", prefix, "--log-level=3"};
+		"900", prefix, "--log-level=3"};
 
 	snprintf(prefix, sizeof(prefix), "--file-prefix=weir-bench-table-%d", (int)getpid());
 	if (argc > 1)

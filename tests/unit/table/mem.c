@@ -313,6 +313,51 @@ static void every_put_at_the_limit_changes_all_or_nothing(void **state)
 	}
 }
 
+/** Takes all blocks of a size; returns the last one. */
+static void *take_all(struct weir_mem *mem, size_t bytes)
+{
+	void *last = NULL;
+
+	for (void *block = weir_mem_alloc(mem, bytes); block != NULL;
+		block = weir_mem_alloc(mem, bytes))
+		last = block;
+	return last;
+}
+
+static void put_without_room_for_its_chain_changes_nothing(void **state)
+{
+	struct help_table help = help_table_limit(WEIR_MEM_CHUNK_BYTES);
+	struct help_entry room;
+	uint64_t flow_id = help_entry(&room, 0)->rule.flow_id;
+	struct weir_mem_stats before;
+	struct weir_mem_stats after;
+	void *group;
+	void *entry;
+
+	for (uint64_t i = 0; i < 8; i++) { /* the eighth of one chain needs a further group */
+		help_entry(&room, i)->rule.flow_id = flow_id;
+		if (i < 7)
+			assert_int_equal(help_put(&help, &room.entry, NULL), 0);
+	}
+	entry = weir_mem_alloc(help.mem, HELP_ENTRY_BYTES);
+	group = take_all(help.mem, 64);
+	take_all(help.mem, HELP_ENTRY_BYTES);
+	weir_mem_free_now(help.mem, entry, HELP_ENTRY_BYTES);
+	weir_mem_stats(help.mem, &before);
+	assert_int_equal(help_put(&help, &room.entry, NULL), WEIR_BUSY);
+	weir_mem_stats(help.mem, &after);
+	assert_int_equal(after.used_bytes, before.used_bytes);
+	assert_int_equal(weir_table_count(help.table), 7);
+	assert_null(weir_table_find(help.table, &room.entry.rule));
+	weir_mem_free_now(help.mem, group, 64);
+	assert_int_equal(help_put(&help, &room.entry, NULL), 0);
+	assert_non_null(weir_table_find(help.table, &room.entry.rule));
+	for (unsigned i = 0; i < WEIR_SHARDS; i++)
+		weir_table_clear_shard(help.table, help.mem, i);
+	weir_table_destroy(help.table);
+	weir_mem_destroy(help.mem);
+}
+
 static void free_twice(void *ctx)
 {
 	void *block = weir_mem_alloc(ctx, 100);
@@ -345,6 +390,7 @@ int main(void)
 		cmocka_unit_test(freed_block_waits_for_readers),
 		cmocka_unit_test(stalled_reader_makes_puts_busy_and_nothing_else),
 		cmocka_unit_test(every_put_at_the_limit_changes_all_or_nothing),
+		cmocka_unit_test(put_without_room_for_its_chain_changes_nothing),
 		cmocka_unit_test(misuse_is_an_assertion),
 	};
 	int failed;

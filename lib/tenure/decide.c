@@ -135,6 +135,10 @@ static void roster(const struct weir_tenure *tenure, const struct device *device
 	bool old_other = old != WEIR_NO_PEER && old != master;
 
 	*want = device->record;
+	/* A term that the coordinator lost may have been followed there by one that became active.
+	 */
+	if (device->regressed && device->stored_active > want->active)
+		want->active = device->stored_active;
 	memset(&want->master, 0, sizeof(want->master));
 	strcpy(want->master.node, node->id);
 	want->master.incarnation = node->incarnation;
@@ -213,7 +217,8 @@ static unsigned unclean_candidate(const struct weir_tenure *tenure, const struct
 	return first;
 }
 
-static void takeover_unclean(struct weir_tenure *tenure, struct device *device)
+/* Who may take over without an in-sync copy; WEIR_NO_PEER: nobody, or not yet. */
+static unsigned unclean_taker(struct weir_tenure *tenure, struct device *device)
 {
 	uint64_t due_ns = device->hopeless_ns + tenure->lease_ns;
 
@@ -224,42 +229,56 @@ static void takeover_unclean(struct weir_tenure *tenure, struct device *device)
 				"not set",
 				device->record.device);
 		device->told_stuck = true;
-		return;
+		return WEIR_NO_PEER;
 	}
-	if (tenure->now_ns < due_ns)
-		weir_tenure_wake_at(tenure, device, due_ns);
-	else if (unclean_candidate(tenure, device) == 0)
-		term_ask(tenure, device, 0, false, NULL);
+	if (tenure->now_ns >= due_ns)
+		return unclean_candidate(tenure, device);
+	weir_tenure_wake_at(tenure, device, due_ns);
+	return WEIR_NO_PEER;
+}
+
+/* Who is to take over from a dead master; WEIR_NO_PEER: nobody, or not yet. */
+static unsigned taker(struct weir_tenure *tenure, struct device *device)
+{
+	unsigned peer;
+
+	if (tenure->now_ns < tenure->quiet_until_ns) {
+		weir_tenure_wake_at(tenure, device, tenure->quiet_until_ns);
+		return WEIR_NO_PEER;
+	}
+	/* Who lives is not known here; every device is looked at again when the lease is back. */
+	if (tenure->now_ns >= tenure->lease_until_ns)
+		return WEIR_NO_PEER;
+	peer = candidate(tenure, device, WEIR_NO_PEER);
+	return peer != WEIR_NO_PEER ? peer : unclean_taker(tenure, device);
 }
 
 static void takeover(struct weir_tenure *tenure, struct device *device)
 {
-	unsigned taker;
-
 	if (weir_tenure_master_lives(tenure, device) || tenure->leaving)
 		return;
-	if (tenure->now_ns < tenure->quiet_until_ns) {
-		weir_tenure_wake_at(tenure, device, tenure->quiet_until_ns);
-		return;
-	}
-	/* Who lives is not known here; every device is looked at again when the lease is back. */
-	if (tenure->now_ns >= tenure->lease_until_ns)
-		return;
-	taker = candidate(tenure, device, WEIR_NO_PEER);
-	if (taker == WEIR_NO_PEER)
-		takeover_unclean(tenure, device);
-	else if (taker == 0)
+	if (taker(tenure, device) == 0)
 		term_ask(tenure, device, 0, false, NULL);
 }
 
-/* The coordinator has lost the record. Its master knows best what it was. */
+/*
+ * The coordinator has lost the record. Its master knows best what it was; but master or heir may
+ * never have heard of it. After a lease's time whoever knows of it asks in their place.
+ */
 static void recreate(struct weir_tenure *tenure, struct device *device)
 {
-	if (device->master_peer == 0 &&
-		weir_tenure_copy_lives(tenure, 0, device->record.master.incarnation))
-		term_ask(tenure, device, 0, false, NULL);
-	else
-		takeover(tenure, device);
+	uint64_t late_ns = device->regressed_ns + tenure->lease_ns;
+	unsigned master = device->master_peer;
+	bool mine =
+		master == 0 && weir_tenure_copy_lives(tenure, 0, device->record.master.incarnation);
+
+	if (!mine && tenure->now_ns < late_ns)
+		weir_tenure_wake_at(tenure, device, late_ns);
+	if (!mine && !weir_tenure_master_lives(tenure, device))
+		master = taker(tenure, device);
+	if (master == WEIR_NO_PEER || (master != 0 && tenure->now_ns < late_ns))
+		return;
+	term_ask(tenure, device, master, false, NULL);
 }
 
 /* ------------------------------------------------------------------------------- mastery --- */
@@ -587,15 +606,16 @@ static void change_conflict(struct weir_tenure *tenure, struct device *device,
 	const struct change *change, const struct weir_coord_answer *answer)
 {
 	bool known = change->expected_revision == device->stored_revision;
-	uint64_t stored = answer->records_count > 0 ? answer->records[0].revision : 0;
+	const struct weir_record *stored = answer->records_count > 0 ? answer->records : NULL;
+	uint64_t stored_revision = stored != NULL ? stored->revision : 0;
 
 	/* A fate that was open with the same expectation is decided too: it cannot happen. */
 	offers_end(device);
-	if (answer->records_count > 0)
-		weir_tenure_learn(tenure, &answer->records[0], 0);
+	if (stored != NULL)
+		weir_tenure_learn(tenure, stored, 0);
 	if (device->stored_revision != change->expected_revision)
 		return;
-	if (known && device->record.revision != 0 && stored != device->stored_revision) {
+	if (known && device->record.revision != 0 && stored_revision != device->stored_revision) {
 		weir_tenure_regress(tenure, device, stored);
 		weir_tenure_pull_all(tenure);
 		return;
@@ -646,6 +666,9 @@ void weir_tenure_changed(struct weir_tenure *tenure, const struct weir_coord_ans
 		weir_tenure_unsure(tenure, device);
 		break;
 	}
+	/* An answer from another data set than the last RENEW's: one of the two has lost it. */
+	if (answer->run != 0 && answer->run != tenure->run && tenure->state == MEMBER_YES)
+		weir_tenure_pull_all(tenure);
 	if (change.request != NULL)
 		request_answer(tenure, device, change.request, answer->err);
 	if (answer->err == WEIR_UNREACHABLE)

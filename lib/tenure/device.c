@@ -113,6 +113,7 @@ void weir_tenure_sure(struct weir_tenure *tenure, uint64_t number)
 
 		if (device->unsure_renew < number) {
 			device->unsure = false;
+			device->term_fresh = false;
 			TAILQ_REMOVE(&tenure->waiting, device, waiting);
 			weir_tenure_work_add(tenure, device);
 		}

@@ -77,10 +77,13 @@ struct device {
 	uint64_t stored_revision; /**< what the coordinator has; differs where it has gone back */
 	bool regressed;           /**< the coordinator has an older record, or none */
 	bool regressed_mine;      /**< ... and this node is its master: the lease is not extended */
+	uint64_t stored_active;   /**< regressed: of the coordinator's record */
+	uint64_t regressed_ns;    /**< since when */
 	uint64_t seen_term;       /**< highest ever seen, promises of copies counted */
 	uint64_t learned;         /**< number of the last RENEW sent before the record was known */
 	uint64_t pulled;          /**< number of the last full pull that showed it */
 	uint64_t term_seen_ns;
+	bool term_fresh; /**< no RENEW since: who looks dead may have renewed before the term */
 	uint64_t hopeless_ns; /**< since when no in-sync copy lives; 0: one does */
 	uint64_t unclean_term;
 	uint32_t shunned; /**< live peers that were taken out of the backups: not put back */
@@ -301,9 +304,9 @@ bool weir_tenure_master_lives(const struct weir_tenure *tenure, const struct dev
 void weir_tenure_learn(
 	struct weir_tenure *tenure, const struct weir_record *record, uint64_t renew);
 
-/** The coordinator has an older record, or none (revision 0). */
+/** The coordinator has an older record, or none (NULL). */
 void weir_tenure_regress(
-	struct weir_tenure *tenure, struct device *device, uint64_t stored_revision);
+	struct weir_tenure *tenure, struct device *device, const struct weir_record *stored);
 
 /** Nodes have changed: hopes, mates and view are seen to. */
 void weir_tenure_refresh(struct weir_tenure *tenure, struct device *device);

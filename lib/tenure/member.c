@@ -356,7 +356,7 @@ static void missing_check(struct weir_tenure *tenure, struct device *device)
 {
 	if (device->record.revision != 0 && device->pulled != tenure->pulls &&
 		device->learned < tenure->full_first)
-		weir_tenure_regress(tenure, device, 0);
+		weir_tenure_regress(tenure, device, NULL);
 }
 
 static void lease_extend(struct weir_tenure *tenure)
@@ -389,13 +389,20 @@ static void pull_done(struct weir_tenure *tenure, const struct weir_coord_answer
 	lease_extend(tenure);
 }
 
+/* A full pull was begun while this RENEW was on its way: it is not part of it. */
+static bool is_before_full(const struct weir_tenure *tenure)
+{
+	return tenure->full &&
+	       (tenure->full_first == 0 || tenure->renewal.number < tenure->full_first);
+}
+
 static void records_learn(struct weir_tenure *tenure, const struct weir_coord_answer *answer)
 {
 	for (unsigned i = 0; i < answer->records_count; i++) {
 		const struct weir_record *record = &answer->records[i];
 
 		weir_tenure_learn(tenure, record, tenure->renewal.number);
-		if (record->revision > tenure->since)
+		if (record->revision > tenure->since && !is_before_full(tenure))
 			tenure->since = record->revision;
 	}
 }
@@ -428,9 +435,9 @@ void weir_tenure_renewed(struct weir_tenure *tenure, const struct weir_coord_ans
 	if (nodes_changed)
 		weir_tenure_devices_each(tenure, view_refresh);
 	tenure->fresh_peers = 0;
-	if (!answer->more)
+	if (!answer->more && !is_before_full(tenure))
 		pull_done(tenure, answer);
-	if (answer->more || tenure->renewal.again)
+	if (answer->more || tenure->renewal.again || is_before_full(tenure))
 		tenure->renewal.due_ns = tenure->now_ns;
 }
 

@@ -155,7 +155,7 @@ static void member_view(const struct weir_tenure *tenure, struct device *device,
 	int insync = insync_idx(device, peer);
 
 	member->peer = (uint8_t)peer;
-	member->live = node->live;
+	member->live = node->live || device->term_fresh;
 	member->backup = is_backup(device, peer);
 	member->attempt = mate != NULL ? mate->attempt : 0;
 	member->incarnation = node->incarnation;
@@ -330,8 +330,22 @@ static void shunned_update(
 		device->shunned &= ~(1U << device->master_peer);
 }
 
+/*
+ * A node that looked dead when this node asked for the term may have renewed its lease just before
+ * the term was made, and not know of it. Until a RENEW shows that it is dead still, its copy is
+ * to be sealed like that of the living.
+ */
+static void term_confirm(struct weir_tenure *tenure, struct device *device)
+{
+	device->term_fresh = true;
+	weir_tenure_unsure(tenure, device);
+	tenure->renewal.again = true;
+	tenure->renewal.due_ns = tenure->now_ns;
+}
+
 static void term_begin(struct weir_tenure *tenure, struct device *device)
 {
+	device->term_fresh = false;
 	device->term_seen_ns = tenure->now_ns;
 	device->settled = 0;
 	device->settled_ns = 0;
@@ -348,8 +362,8 @@ static void regress_end(struct weir_tenure *tenure, struct device *device)
 		tenure->renewal.due_ns = tenure->now_ns;
 }
 
-static void adopt(
-	struct weir_tenure *tenure, struct device *device, const struct weir_record *record)
+static void adopt(struct weir_tenure *tenure, struct device *device,
+	const struct weir_record *record, uint64_t renew)
 {
 	const struct weir_record before = device->record;
 
@@ -366,20 +380,25 @@ static void adopt(
 		term_begin(tenure, device);
 	else
 		mates_release(tenure, device, &before);
+	if (before.term != record->term && renew == 0 && weir_tenure_is_master(tenure, device))
+		term_confirm(tenure, device);
 	events(tenure, &before, record);
 	weir_tenure_refresh(tenure, device);
 	weir_tenure_work_add(tenure, device);
 }
 
 void weir_tenure_regress(
-	struct weir_tenure *tenure, struct device *device, uint64_t stored_revision)
+	struct weir_tenure *tenure, struct device *device, const struct weir_record *stored)
 {
-	if (!device->regressed)
+	if (!device->regressed) {
+		device->regressed_ns = tenure->now_ns;
 		NOTE(WARNING,
-			"device %s: the coordinator has an older record than that of term %llu",
+			"device %s: the coordinator has another record than that of term %llu",
 			device->record.device, (unsigned long long)device->record.term);
+	}
 	device->regressed = true;
-	device->stored_revision = stored_revision;
+	device->stored_revision = stored != NULL ? stored->revision : 0;
+	device->stored_active = stored != NULL ? stored->active : 0;
 	if (!device->regressed_mine && weir_tenure_is_master(tenure, device)) {
 		device->regressed_mine = true;
 		tenure->regressed_mine++;
@@ -387,9 +406,23 @@ void weir_tenure_regress(
 	weir_tenure_work_add(tenure, device);
 }
 
+/* The same term under two masters, or the same revision twice: two histories. */
+static bool is_twin(const struct weir_record *a, const struct weir_record *b)
+{
+	bool same_master = strcmp(a->master.node, b->master.node) == 0 &&
+			   a->master.incarnation == b->master.incarnation;
+
+	if (a->term != b->term || b->revision == 0)
+		return false;
+	return !same_master ||
+	       (a->revision == b->revision &&
+		       (a->active != b->active || !weir_record_members_equal(a, b)));
+}
+
 void weir_tenure_learn(struct weir_tenure *tenure, const struct weir_record *record, uint64_t renew)
 {
 	struct device *device = weir_tenure_device_get(tenure, record->device);
+	bool twin;
 
 	if (device == NULL) {
 		NOTE(ERR, "device %s is passed over: no room for it", record->device);
@@ -400,12 +433,13 @@ void weir_tenure_learn(struct weir_tenure *tenure, const struct weir_record *rec
 		tenure->top = record->revision;
 	if (record->revision > tenure->seen_revision)
 		tenure->seen_revision = record->revision;
-	if (device->record.revision == 0 || weir_record_newer(record, &device->record))
-		adopt(tenure, device, record);
+	twin = is_twin(record, &device->record);
+	if (!twin && weir_record_newer(record, &device->record))
+		adopt(tenure, device, record, renew);
 	else if (renew <= device->learned)
 		return; /* asked before the newer one was known: old news, no regress */
-	else if (weir_record_newer(&device->record, record))
-		weir_tenure_regress(tenure, device, record->revision);
+	else if (twin || weir_record_newer(&device->record, record))
+		weir_tenure_regress(tenure, device, record);
 	else if (device->regressed)
 		regress_end(tenure, device);
 }

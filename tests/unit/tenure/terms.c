@@ -213,7 +213,7 @@ static void a_lagging_backup_leaves_insync_first_then_gets_a_new_attempt(void **
 	assert_false(is_insync(&w, 0, 1));
 	for (unsigned i = 0; i < WORKERS; i++)
 		report(&w, 0, WEIR_REPORT_CAUGHT_UP, 0, term, i, 1, attempt(0, 1));
-	world_until(&w, MS(100), is_insync(&w, 0, 1));
+	world_until(&w, MS(100), member(&w, 0, 0, 1)->insync);
 	assert_true(w.procs[0].events[WEIR_EVENT_TERM_UPDATE] >= 2);
 }
 
@@ -550,6 +550,40 @@ static void live_members_are_waited_for_until_no_lease_of_theirs_can_be_valid(vo
 		w.now_ns + MS(LEASE_MS));
 }
 
+static bool renews_before(struct world *world, unsigned node, const struct weir_coord_request *r)
+{
+	/* Node 0's renewals and node 1's changes of terms meet at the coordinator in this order. */
+	if (r->kind == WEIR_COORD_CHANGE && r->new_term && world->filter_arg == 1) {
+		world->filter_arg = 2;
+		world->procs[0].cut = false;
+		world_freeze(world, 0, false);
+	}
+	return false;
+}
+
+static void a_master_that_renews_just_before_a_takeover_is_waited_for(void **state)
+{
+	unsigned heir;
+
+	world_settled(&w, 2);
+	heir = 1;
+	world_net(&w, 0, false);
+	w.procs[0].no_hints = true;
+	w.procs[0].cut = true;
+	w.delay_ns = MS(15);
+	w.filter = renews_before;
+	world_until(&w, MS(2 * LEASE_MS), !w.procs[heir].peer_up[0]);
+	/* The takeover is on its way; node 0 renews before it arrives. */
+	w.procs[0].cut = false;
+	weir_tenure_hint(w.procs[0].tenure, w.now_ns - 1);
+	w.now_ns += 0;
+	world_run(&w, MS(40));
+	w.procs[0].cut = true;
+	assert_string_equal(stored(&w, 0)->master.node, "n2");
+	world_until(&w, MS(3 * LEASE_MS), serves(&w, 0, heir));
+	assert_true(w.now_ns >= w.procs[0].lease_until_ns);
+}
+
 static void a_view_is_sent_only_when_something_in_it_differs(void **state)
 {
 	unsigned views[3];
@@ -621,6 +655,7 @@ int main(void)
 		TEST(a_dead_backup_is_replaced_by_a_live_node),
 		TEST(a_node_lets_go_only_when_every_live_backup_is_insync),
 		TEST(live_members_are_waited_for_until_no_lease_of_theirs_can_be_valid),
+		TEST(a_master_that_renews_just_before_a_takeover_is_waited_for),
 		TEST(a_view_is_sent_only_when_something_in_it_differs),
 		TEST(a_change_of_unknown_fate_is_decided_again_after_the_next_renewal),
 		TEST(flapping_masters_converge),

@@ -144,6 +144,9 @@ static void op_view(void *ctx, const struct weir_view *view, const struct weir_r
 	seen->view = *view;
 	seen->record = *record;
 	seen->views++;
+	/* Whoever has seen a term takes nothing of a lower one. */
+	if (view->term > seen->promised)
+		seen->promised = view->term;
 	for (unsigned i = 0; i < NODES; i++) {
 		const struct weir_member *m = member(world, home->node, device, i);
 
@@ -268,7 +271,6 @@ static bool seal(struct world *world, unsigned node, struct seen *mine, unsigned
 	const struct weir_view *view = &mine->view;
 	bool insync = view->self_insync || view->unclean;
 
-	mine->promised = view->term > mine->promised ? view->term : mine->promised;
 	for (unsigned i = 0; i < view->members_count; i++) {
 		const struct weir_member *m = &view->members[i];
 		unsigned other = member_node(world, node, m);
@@ -323,6 +325,11 @@ static void join(struct world *world, unsigned node, unsigned device)
 				m->attempt);
 			continue;
 		}
+		if (world->procs[other].seen[device].promised > view.term) {
+			report(world, node, WEIR_REPORT_DEPOSED, device,
+				world->procs[other].seen[device].promised, 0, 0, 0);
+			return;
+		}
 		if (mine->tried[other] == m->attempt)
 			continue;
 		mine->tried[other] = m->attempt;
@@ -340,6 +347,10 @@ static void work(struct world *world, unsigned node, unsigned device)
 
 	if (proc->frozen || mine->view.role != WEIR_ROLE_MASTER)
 		return;
+	if (mine->promised > mine->view.term) {
+		report(world, node, WEIR_REPORT_DEPOSED, device, mine->promised, 0, 0, 0);
+		return;
+	}
 	if (mine->view.active < mine->view.term && mine->settled != mine->view.term)
 		settle(world, node, device);
 	if (mine->settled == mine->view.term && !world->manual_join)
@@ -480,13 +491,15 @@ static bool is_open(const struct world *world, unsigned node, unsigned device)
 	       world->now_ns < proc->lease_until_ns;
 }
 
-static void check(const struct world *world)
+static void check(struct world *world)
 {
 	for (unsigned device = 0; device < world->devices_count; device++) {
 		unsigned open = 0;
 
 		for (unsigned i = 0; i < NODES; i++)
 			open += is_open(world, i, device);
+		if (open > 1)
+			world_print(world);
 		assert_in_range(open, 0, 1);
 	}
 }
@@ -517,7 +530,7 @@ void world_step(struct world *world, uint64_t end_ns)
 		world->events[first] = world->events[--world->events_count];
 		take(world, &event);
 	}
-	if (world->devices_count <= 16)
+	if (world->devices_count <= 16 && !world->has_forgotten)
 		check(world);
 }
 
@@ -728,4 +741,43 @@ void world_settled(struct world *world, unsigned count)
 		stored(world, 0)->insync_count == (count < 1U + world->conf.backup_count
 								  ? count
 								  : 1U + world->conf.backup_count));
+}
+
+void world_print(struct world *world)
+{
+	for (unsigned d = 0; d < world->devices_count; d++) {
+		const struct weir_record *r = stored(world, d);
+
+		fprintf(stderr, "dev:%u term %llu active %llu revision %llu master %s/%llu:", d,
+			(unsigned long long)r->term, (unsigned long long)r->active,
+			(unsigned long long)r->revision, r->master.node,
+			(unsigned long long)r->master.incarnation);
+		for (unsigned i = 0; i < r->backups_count; i++)
+			fprintf(stderr, " %s", r->backups[i]);
+		fprintf(stderr, "; in sync");
+		for (unsigned i = 0; i < r->insync_count; i++)
+			fprintf(stderr, " %s/%llu", r->insync[i].node,
+				(unsigned long long)r->insync[i].incarnation);
+		fprintf(stderr, "\n");
+		for (unsigned i = 0; i < NODES; i++) {
+			const struct proc *proc = &world->procs[i];
+			const struct seen *s = proc->tenure != NULL ? &proc->seen[d] : NULL;
+
+			if (s == NULL)
+				continue;
+			fprintf(stderr,
+				"  %s/%llu: %s term %llu active %llu revision %llu promised %llu "
+				"settled %llu lease %lld ms%s%s%s%s\n",
+				proc->id, (unsigned long long)weir_tenure_incarnation(proc->tenure),
+				(const char *[]){"none", "backup", "master"}[s->view.role],
+				(unsigned long long)s->view.term,
+				(unsigned long long)s->view.active,
+				(unsigned long long)s->view.revision,
+				(unsigned long long)s->promised, (unsigned long long)s->settled,
+				((long long)proc->lease_until_ns - (long long)world->now_ns) /
+					(long long)WEIR_NS_PER_MS,
+				proc->cut ? " cut" : "", proc->deaf ? " deaf" : "",
+				proc->frozen ? " frozen" : "", proc->off_net ? " off" : "");
+		}
+	}
 }

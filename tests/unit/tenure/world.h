@@ -83,6 +83,7 @@ struct world {
 	uint64_t reply_ticket;
 	struct weir_record reply_record;
 	uint64_t steps;
+	bool has_forgotten; /**< the coordinator lost confirmed changes: leases promise nothing */
 	/** Called before a request takes effect; true: it is lost (UNREACHABLE). */
 	bool (*filter)(struct world *world, unsigned node, const struct weir_coord_request *);
 	unsigned filter_arg;
@@ -133,6 +134,9 @@ bool is_insync(struct world *world, unsigned device, unsigned node);
 bool is_active_at(struct world *world, unsigned device, unsigned node);
 /** It is active, the view there says so, and its lease is valid. */
 bool serves(struct world *world, unsigned device, unsigned node);
+
+/** Says on standard error how things stand: for tests that fail. */
+void world_print(struct world *world);
 
 void report(struct world *world, unsigned node, enum weir_report_kind kind, unsigned device,
 	uint64_t term, unsigned worker, unsigned peer_node, uint32_t attempt);

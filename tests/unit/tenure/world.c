@@ -411,6 +411,8 @@ static void carry_out(struct world *world, struct event *asked)
 		return;
 	}
 	event = event_add(world, EVENT_ANSWER, asked->node, world->now_ns + world->delay_ns);
+	if (answer.kind == WEIR_COORD_RENEW)
+		event->due_ns += world->renew_delay_ns;
 	event->life = asked->life;
 	event->answer = answer;
 	event->nodes = copied(answer.nodes, answer.nodes_count * sizeof(*answer.nodes));

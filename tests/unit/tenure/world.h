@@ -67,6 +67,7 @@ struct world {
 	struct weir_coord_rules *rules;
 	uint64_t now_ns;
 	uint64_t delay_ns;            /**< one way */
+	uint64_t renew_delay_ns;      /**< more for the answers of RENEW: they are overtaken */
 	uint64_t timeout_ns;          /**< of a driver */
 	uint64_t work_ns;             /**< played workers take so long */
 	bool manual_settle;           /**< the test reports SETTLED itself */

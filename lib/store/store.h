@@ -72,7 +72,10 @@ struct weir_store_conf {
  */
 struct weir_store *weir_store_create(const struct weir_store_conf *conf);
 
-/** Frees the node; all its threads have come back and all gates are closed. NULL is fine. */
+/**
+ * Frees the node; all its threads have come back and all gates are closed. NULL is fine. The
+ * calling thread is not a QSBR reader: it becomes one meanwhile, and waits for all others.
+ */
 void weir_store_destroy(struct weir_store *store);
 
 /** What a coordinator's driver must be given as events, with the store as their ctx. */

@@ -25,7 +25,6 @@ static struct rte_mempool *pool;
 static struct weir_store_conf confs[2];
 static struct house houses[2];
 static struct weir_gate *gate; /* of the node at hand: one thread has one gate */
-static unsigned at;
 
 static uint16_t port_make(
 	const char *name, struct rte_ring **rx, struct rte_ring **tx, uint16_t queues)
@@ -70,7 +69,6 @@ static void go_to(unsigned node)
 		weir_gate_close(gate);
 	gate = weir_gate_open(houses[node].store);
 	assert_non_null(gate);
-	at = node;
 }
 
 static int begin(void **state)
@@ -146,6 +144,8 @@ static void device_make(void)
 	wait_for(gate, nodes_live(0) == 2 && nodes_live(1) == 2);
 	assert_int_equal(gate_ask(gate, WEIR_REQUEST_DEVICE_ADD, "d", NULL), 0);
 	wait_for(gate, two_in_sync(0));
+	/* A copy may be in sync before its node has read the record. */
+	wait_for(gate, status_of(1).role == WEIR_ROLE_BACKUP);
 }
 
 static void write_flows(unsigned from, unsigned to)
@@ -190,7 +190,6 @@ static void a_backup_refuses_writes_and_names_the_master(void **state)
 		weir_device_may_read(houses[1].store, weir_store_device(houses[1].store, "d", 1)),
 		WEIR_NOTMASTER);
 	assert_string_equal(status_of(1).master_socket, "/run/a.sock");
-	assert_int_equal(status_of(1).role, WEIR_ROLE_BACKUP);
 }
 
 static void mastership_moves_with_all_flows(void **state)
@@ -223,11 +222,11 @@ static void a_node_that_comes_back_empty_is_brought_up_to_date(void **state)
 {
 	device_make();
 	write_flows(0, FLOWS);
-	go_to(1);
+	weir_gate_close(gate);
+	gate = NULL;
 	weir_store_stop(houses[0].store);
-	weir_gate_rest(gate);
 	house_clear(&houses[0]);
-	weir_gate_wake(gate);
+	go_to(1);
 	wait_for(gate, status_of(1).open);
 	write_flows(FLOWS, FLOWS + 10);
 	weir_gate_rest(gate);

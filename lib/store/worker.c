@@ -321,12 +321,16 @@ static unsigned turn(struct weir_worker *worker)
 
 	worker->now_ns = weir_clock_ns();
 	weir_replica_time(worker->replica, worker->now_ns, weir_clock_wall_ns());
+	/*
+	 * First: where a peer has gone, the link tells so as soon as it is polled, before the
+	 * replica has anything to send on a session that is no more.
+	 */
+	news_take(worker);
 	if (worker->link != NULL) {
 		work += weir_link_poll(worker->link, worker->now_ns);
 		work += frames_take(worker);
 	}
 	work += tasks_take(worker);
-	news_take(worker);
 	work += standings_take(worker);
 	work += weir_replica_turn(worker->replica);
 	if (worker->link != NULL)

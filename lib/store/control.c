@@ -169,9 +169,9 @@ static void tenure_event(void *ctx, const struct weir_tenure_event *event)
 		record->insync_count);
 }
 
+/* Tenure has said why. */
 static void tenure_refused(void *ctx, const char *sentence)
 {
-	weir_log(WEIR_ROOM_STORE, WEIR_LOG_ERR, "%s", sentence);
 	finish(ctx, WEIR_EXISTS);
 }
 

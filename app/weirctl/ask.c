@@ -101,32 +101,78 @@ int ctl_each_device(
 
 /* ---------------------------------------------------------------------------------- scans --- */
 
-/* Answers gathered. */
-struct pages {
-	redisReply **pages;
-	size_t count, room;
+/* Texts are kept in chunks, which takes a fifth of the memory of the answers they came in. */
+#define CHUNK_BYTES (1U << 20)
+
+struct chunk {
+	struct chunk *next;
+	size_t used;
+	char bytes[CHUNK_BYTES];
 };
 
-static void pages_clear(struct pages *pages)
+/* Flows gathered. */
+struct rows {
+	struct ctl_flow *rows;
+	size_t count, room;
+	struct chunk *chunks;
+};
+
+static void rows_clear(struct rows *rows)
 {
-	for (size_t i = 0; i < pages->count; i++)
-		freeReplyObject(pages->pages[i]);
-	pages->count = 0;
+	struct chunk *chunk;
+
+	while ((chunk = rows->chunks) != NULL) {
+		rows->chunks = chunk->next;
+		free(chunk);
+	}
+	rows->count = 0;
 }
 
-static bool pages_add(struct pages *pages, redisReply *page)
+/* Keeps a text; an empty one where memory is short, and *fine is false then. */
+static const char *text_keep(struct rows *rows, const char *text, bool *fine)
 {
-	if (pages->count == pages->room) {
-		size_t room = pages->room > 0 ? 2 * pages->room : 64;
-		redisReply **grown = realloc(pages->pages, room * sizeof(*grown));
+	size_t len = strlen(text) + 1;
+	struct chunk *chunk = rows->chunks;
+	char *kept;
+
+	if (chunk == NULL || len > CHUNK_BYTES - chunk->used) {
+		chunk = len <= CHUNK_BYTES ? malloc(sizeof(*chunk)) : NULL;
+		if (chunk == NULL) {
+			*fine = false;
+			return "";
+		}
+		chunk->used = 0;
+		chunk->next = rows->chunks;
+		rows->chunks = chunk;
+	}
+	kept = chunk->bytes + chunk->used;
+	memcpy(kept, text, len);
+	chunk->used += len;
+	return kept;
+}
+
+static bool row_add(struct rows *rows, const redisReply *flow)
+{
+	bool fine = true;
+
+	if (rows->count == rows->room) {
+		size_t room = rows->room > 0 ? 2 * rows->room : 4096;
+		struct ctl_flow *grown = realloc(rows->rows, room * sizeof(*grown));
 
 		if (grown == NULL)
 			return false;
-		pages->pages = grown;
-		pages->room = room;
+		rows->rows = grown;
+		rows->room = room;
 	}
-	pages->pages[pages->count++] = page;
-	return true;
+	rows->rows[rows->count++] = (struct ctl_flow){
+		.text = text_keep(rows, ctl_text(flow, "flow"), &fine),
+		.id = text_keep(rows, ctl_text(flow, "id"), &fine),
+		.state = text_keep(rows, ctl_text(flow, "state"), &fine),
+		.packets = ctl_number(flow, "packets"),
+		.bytes = ctl_number(flow, "bytes"),
+		.life_s = ctl_number(flow, "life_s"),
+	};
+	return fine;
 }
 
 static redisReply *page_ask(
@@ -145,6 +191,26 @@ static redisReply *page_ask(
 			  : weir_client_call_master(ctl->session, device, words, argv, NULL);
 }
 
+/* Takes one answer over. Returns an exit status. */
+static int page_take(
+	struct ctl *ctl, struct rows *rows, const redisReply *page, char *cursor, size_t room)
+{
+	int status = ctl_check(ctl, page);
+
+	if (status != CTL_FINE)
+		return status;
+	if (!is_page(page))
+		return page_bad();
+	snprintf(cursor, room, "%s", page->element[0]->str);
+	for (size_t i = 0; i < page->element[1]->elements; i++) {
+		if (!row_add(rows, page->element[1]->element[i])) {
+			fprintf(stderr, "weirctl: memory is short\n");
+			return CTL_REFUSED;
+		}
+	}
+	return CTL_FINE;
+}
+
 static uint64_t failovers(const struct ctl *ctl)
 {
 	struct weir_client_stats stats;
@@ -153,55 +219,42 @@ static uint64_t failovers(const struct ctl *ctl)
 	return stats.failovers;
 }
 
-static int pages_gather(struct ctl *ctl, const char *device, const char *state, struct pages *pages)
+static int rows_gather(struct ctl *ctl, const char *device, const char *state, struct rows *rows)
 {
 	uint64_t changes = failovers(ctl);
 	char cursor[32] = "0";
+	bool complete;
 	int status;
 
 	do {
 		redisReply *page = page_ask(ctl, device, state, cursor);
 
-		status = ctl_check(ctl, page);
-		if (status == CTL_FINE && !is_page(page))
-			status = page_bad();
-		if (status != CTL_FINE || !pages_add(pages, page)) {
-			if (page != NULL)
-				freeReplyObject(page);
-			return status != CTL_FINE ? status : CTL_NO_ANSWER;
-		}
-		snprintf(cursor, sizeof(cursor), "%s", page->element[0]->str);
+		status = page_take(ctl, rows, page, cursor, sizeof(cursor));
+		if (page != NULL)
+			freeReplyObject(page);
+		if (status != CTL_FINE)
+			return status;
+		complete = strcmp(cursor, "0") == 0;
 		if (failovers(ctl) != changes) {
+			/* A cursor is good on its own node only. */
 			changes = failovers(ctl);
-			pages_clear(pages);
+			rows_clear(rows);
 			strcpy(cursor, "0");
-			continue;
+			complete = false;
 		}
-		if (strcmp(cursor, "0") == 0)
-			return CTL_FINE;
-	} while (true);
+	} while (!complete);
+	return CTL_FINE;
 }
 
 int ctl_scan(struct ctl *ctl, const char *device, const char *state,
 	void (*visit)(void *ctx, const struct ctl_flow *flow), void *ctx)
 {
-	struct pages pages = {0};
-	int status = pages_gather(ctl, device, state, &pages);
+	struct rows rows = {0};
+	int status = rows_gather(ctl, device, state, &rows);
 
-	for (size_t i = 0; status == CTL_FINE && i < pages.count; i++) {
-		const redisReply *flows = pages.pages[i]->element[1];
-
-		for (size_t k = 0; k < flows->elements; k++) {
-			const redisReply *reply = flows->element[k];
-			const struct ctl_flow flow = {ctl_text(reply, "flow"),
-				ctl_text(reply, "id"), ctl_text(reply, "state"),
-				ctl_number(reply, "packets"), ctl_number(reply, "bytes"),
-				ctl_number(reply, "life_s")};
-
-			visit(ctx, &flow);
-		}
-	}
-	pages_clear(&pages);
-	free(pages.pages);
+	for (size_t i = 0; status == CTL_FINE && i < rows.count; i++)
+		visit(ctx, &rows.rows[i]);
+	rows_clear(&rows);
+	free(rows.rows);
 	return status;
 }

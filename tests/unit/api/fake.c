@@ -362,7 +362,8 @@ void weir_device_status(const struct weir_store *store, const struct weir_device
 	status->content = 0xabc;
 	status->open = true;
 	strcpy(status->record.master.node, "n2");
-	strcpy(status->master_socket, "/run/n2.sock");
+	snprintf(status->master_socket, sizeof(status->master_socket), "%s",
+		store->conf.master_socket != NULL ? store->conf.master_socket : "/run/n2.sock");
 	status->record.backups_count = 1;
 	strcpy(status->record.backups[0], "n3");
 	status->record.insync_count = 1;

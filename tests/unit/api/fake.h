@@ -24,9 +24,10 @@ struct fake_conf {
 	unsigned tasks_max; /**< of a gate; 0: WEIR_GATE_TASKS_MAX */
 	unsigned large_max; /**< tasks with room for the largest rule; 0: 4 */
 	enum fake_order order;
-	bool hold;    /**< nothing comes back until fake_release */
-	int err;      /**< answers all tasks with this error */
-	int read_err; /**< what weir_device_may_read answers */
+	bool hold;                 /**< nothing comes back until fake_release */
+	int err;                   /**< answers all tasks with this error */
+	int read_err;              /**< what weir_device_may_read answers */
+	const char *master_socket; /**< what weir_device_status says; NULL: /run/n2.sock */
 };
 
 struct weir_store *fake_create(const struct fake_conf *conf);

@@ -23,6 +23,7 @@ struct load {
 	FILE *acked;
 	uint64_t sent, acknowledged, refused, unknown, bad_lines, faults;
 	uint64_t begun_ns, shown_ns;
+	bool hopeless; /* there is no such device: the rest of the file need not be tried */
 };
 
 /* The column of "BADFLOW column 17: sentence", and where the sentence begins. */
@@ -67,6 +68,10 @@ static void on_done(void *ctx, uint64_t cookie, int err, const char *text, size_
 		return;
 	}
 	load->refused++;
+	if (err == WEIR_NODEVICE) {
+		load->hopeless = true;
+		return;
+	}
 	if (!fault_shown(load))
 		return;
 	column = fault_column(text, len, &sentence);
@@ -108,7 +113,7 @@ static int lines_send(struct load *load, const char *command)
 	struct ctl_line line;
 	int err = 0;
 
-	while (err == 0 && ctl_lines_next(load->lines, &line)) {
+	while (err == 0 && !load->hopeless && ctl_lines_next(load->lines, &line)) {
 		if (line.too_long) {
 			load->bad_lines++;
 			if (fault_shown(load))
@@ -183,6 +188,8 @@ static int load_run(struct ctl *ctl, const char *command)
 		fprintf(stderr, "weirctl: no answer: %s\n", weir_client_error(ctl->session));
 		return CTL_NO_ANSWER;
 	}
+	if (load.hopeless)
+		fprintf(stderr, "weirctl: no such device: %s\n", ctl->argv[0]);
 	fine = fine && err == 0 && load.acknowledged == load.sent && load.bad_lines == 0;
 	return fine ? CTL_FINE : CTL_REFUSED;
 }

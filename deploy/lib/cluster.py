@@ -10,6 +10,7 @@ import sys
 
 import playground
 import resp
+import weir
 from playground import Playground, Trouble
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -58,18 +59,6 @@ def process_figures(pid):
     return fields[0], resident, (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 
 
-def device_figures(path):
-    """(devices mastered, devices held as backup, flows held) at this node."""
-    masters = backups = flows = 0
-    with resp.Connection(path, timeout=2) as node:
-        for device in resp.text(node.call("DEVICE.LIST")):
-            info = resp.pairs(node.call("DEVICE.INFO", device))
-            masters += info.get("role") == "master"
-            backups += info.get("role") in ("backup", "standby")
-            flows += int(info.get("flows", 0))
-    return masters, backups, flows
-
-
 def status_rows(ground):
     for node in ground.nodes:
         pid = ground.pid(node)
@@ -79,7 +68,9 @@ def status_rows(ground):
         state, resident, cpu = process_figures(pid)
         row = [node, pid, "paused" if state == "T" else "alive"]
         try:
-            figures = ["-"] * 3 if state == "T" else device_figures(ground.socket(node))
+            info = {} if state == "T" else weir.info(ground.socket(node))
+            figures = [info.get(name, "-")
+                       for name in ("devices_master", "devices_standby", "flows")]
         except (OSError, resp.Error):
             row[2], figures = "silent", ["-"] * 3
         yield (*row, *figures, f"{resident:.0f}", f"{cpu:.1f}")
@@ -96,7 +87,7 @@ def print_table(rows):
 def status(ground):
     if not ground.settings:
         raise Trouble(f"there is no cluster {ground.cluster}; `deploy/cluster up` makes it")
-    heads = ("node", "pid", "state", "masters", "backups", "flows", "rss_mb", "cpu_s")
+    heads = ("node", "pid", "state", "master", "standby", "flows", "rss_mb", "cpu_s")
     print_table([heads, *status_rows(ground)])
     pages = ground.settings["hugepages"]
     memory = "no hugepages" if pages is None else f"{pages} hugepages of 2 MiB"

@@ -21,6 +21,7 @@ import subprocess
 import time
 
 import resp
+import weir
 
 RUN = pathlib.Path("/run/weir")
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -350,11 +351,10 @@ class Playground:
     def live_nodes(self, node):
         """The nodes that this one holds for alive."""
         try:
-            listed = resp.text(resp.call(self.socket(node), "NODE.LIST", timeout=2))
+            listed = weir.nodes(self.socket(node))
         except (OSError, resp.Error):
             return []
-        rows = [resp.pairs(row) for row in listed]
-        return [row["node"] for row in rows if row["live"] in (1, "1", "yes")]
+        return [name for name, row in listed.items() if row["live"]]
 
     def await_cluster(self, nodes, seconds=15):
         """Until each of these nodes sees all of them alive."""

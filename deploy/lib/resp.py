@@ -116,9 +116,3 @@ def pairs(answer):
     """A flat list of names and values as a dictionary."""
     flat = text(answer)
     return dict(zip(flat[0::2], flat[1::2]))
-
-
-def info(path, *section):
-    """INFO as a dictionary."""
-    lines = text(call(path, "INFO", *section)).splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))

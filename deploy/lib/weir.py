@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the playground and its tests ask of a node of Weir."""
+
+import hashlib
+import re
+
+import resp
+
+
+def device(path, name):
+    """DEVICE.INFO as a dictionary, with lists for backups and insync."""
+    return resp.pairs(resp.call(path, "DEVICE.INFO", name, timeout=5))
+
+
+def nodes(path):
+    """NODE.LIST as a dictionary of dictionaries by node name."""
+    rows = resp.text(resp.call(path, "NODE.LIST", timeout=2))
+    listed = [dict(zip(row[0::2], row[1::2])) for row in rows]
+    return {row["node"]: row for row in listed}
+
+
+def info(path):
+    """INFO as a dictionary; values such as `a=1,b=2` are dictionaries themselves."""
+    fields = {}
+    for line in resp.text(resp.call(path, "INFO", timeout=5)).splitlines():
+        name, colon, value = line.partition(":")
+        if colon and "=" in value:
+            value = dict(item.split("=", 1) for item in value.split(","))
+        fields[name] = value
+    return fields
+
+
+def workers_sum(path, group, figure):
+    """A figure of INFO over all workers, such as ("_link", "tx_bytes")."""
+    return sum(int(value[figure]) for name, value in info(path).items()
+               if re.fullmatch(rf"worker\d+{group}", name) and figure in value)
+
+
+def memory_used(path):
+    """Bytes in the tables of a node."""
+    return workers_sum(path, "", "memory_bytes")
+
+
+def scan(path, name, local=True, count=1000):
+    """Flows of one copy, each once, unordered: its text, id and state."""
+    words = ["COUNT", count] + (["LOCAL"] if local else [])
+    with resp.Connection(path, timeout=20) as node:
+        cursor = b"0"
+        while True:
+            cursor, rows = node.call("FLOW.SCAN", name, cursor, *words)
+            for row in rows:
+                yield b" ".join(row[1:6:2])
+            if cursor == b"0":
+                return
+
+
+def dump_hash(path, name):
+    """(flows, SHA-256 of all of them in order) of the copy at this node."""
+    rows = sorted(scan(path, name))
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(row + b"\n")
+    return len(rows), digest.hexdigest()
+
+
+def missing(path, name, flows):
+    """Those of the flows (texts) that the master does not have."""
+    flows = list(flows)
+    with resp.Connection(path, timeout=20) as node:
+        answers = node.pipeline(("FLOW.GET", name, flow) for flow in flows)
+        return [flow for flow, answer in zip(flows, answers)
+                if answer is None or isinstance(answer, resp.Error)]

@@ -297,11 +297,12 @@ class Playground:
 
     def eal_arguments(self, node):
         memory = ["--no-huge"] if self.settings["hugepages"] is None else ["--in-memory"]
-        return [
-            "--lcores", self.lcores(node), "--no-pci", "--iova-mode=va", *memory,
-            "--file-prefix", self.namespace(node), "-m", str(self.settings["memory_mb"]),
-            f"--vdev=net_af_packet0,iface=eth0,framecnt=4096,blocksz=65536,"
-            f"qpairs={self.settings['workers']}"]
+        port = "net_af_packet0,iface=eth0,framecnt=4096,blocksz=65536"
+        if self.settings["workers"] > 1:
+            port += f",qpairs={self.settings['workers']},fanout_mode=hash"
+        return ["--lcores", self.lcores(node), "--no-pci", "--iova-mode=va", *memory,
+                "--file-prefix", self.namespace(node), "-m", str(self.settings["memory_mb"]),
+                f"--vdev={port}"]
 
     def configuration(self, node):
         return {

@@ -296,13 +296,16 @@ class Playground:
         return ",".join(places)
 
     def eal_arguments(self, node):
-        memory = ["--no-huge"] if self.settings["hugepages"] is None else ["--in-memory"]
+        memory = ["--no-huge", "-m", str(self.settings["memory_mb"])]
+        if self.settings["hugepages"] is not None:
+            # Some at once, the rest as it is needed; no node takes another's pages.
+            memory = ["--in-memory", "-m", str(self.settings["memory_mb"] // 4),
+                      "--socket-limit", str(self.settings["memory_mb"])]
         port = "net_af_packet0,iface=eth0,framecnt=4096,blocksz=65536"
         if self.settings["workers"] > 1:
             port += f",qpairs={self.settings['workers']},fanout_mode=hash"
         return ["--lcores", self.lcores(node), "--no-pci", "--iova-mode=va", *memory,
-                "--file-prefix", self.namespace(node), "-m", str(self.settings["memory_mb"]),
-                f"--vdev={port}"]
+                "--file-prefix", self.namespace(node), f"--vdev={port}"]
 
     def configuration(self, node):
         return {

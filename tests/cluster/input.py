@@ -61,9 +61,10 @@ class BadInput(lab.ClusterTest):
             return True
 
     def test_half_a_request_and_a_closed_connection_harm_nobody(self):
-        for size in range(1, 60, 7):
+        whole = resp.encode("FLOW.ADD", DEVICE, "priority=1,actions=drop")
+        for size in range(1, len(whole), 3):
             with resp.Connection(self.path) as node:
-                node.send(resp.encode("FLOW.ADD", DEVICE, "priority=1,actions=drop")[:size])
+                node.send(whole[:size])
         with resp.Connection(self.path) as node:
             request = resp.encode("PING")
             for offset in range(len(request)):
@@ -123,10 +124,11 @@ class BadStart(lab.ClusterTest):
         cls.addClassCleanup(cls.ground.down)
         cls.ground.prepare(lab.BUILD, nodes=1)
 
-    def start(self, *more, eal=()):
-        command = self.ground.command("n1")
+    def start(self, *more, eal=(), port="iface=eth0", conf=None):
+        command = [word.replace("iface=eth0", port) for word in self.ground.command("n1")]
         split = command.index("--")
-        command = command[:split] + list(eal) + command[split:] + list(more)
+        conf = conf or command[-1]
+        command = [*command[:split], *eal, "--", "-c", conf, *more]
         done = subprocess.run(command, capture_output=True, text=True, timeout=20,
                               stdin=subprocess.DEVNULL)
         return done.returncode, done.stdout + done.stderr
@@ -146,7 +148,7 @@ class BadStart(lab.ClusterTest):
         self.assertIn("udp_port", said)
 
     def test_a_missing_file_is_named(self):
-        status, said = self.start("-c", "/nonexistent/weir.conf", "--check")
+        status, said = self.start("--check", conf="/nonexistent/weir.conf")
         self.assertGreater(status, 0)
         self.assertIn("/nonexistent/weir.conf", said)
 
@@ -156,9 +158,16 @@ class BadStart(lab.ClusterTest):
         self.assertIn("no-such-option", said)
 
     def test_a_port_that_is_not_there_is_refused(self):
-        status, said = self.start(eal=("--vdev=net_af_packet1,iface=nowhere0",),)
-        self.assertGreaterEqual(status, 0)
+        status, said = self.start(port="iface=nowhere0")
+        self.assertGreater(status, 0)
         self.assertIn("nowhere0", said)
+
+    def test_a_file_that_is_no_configuration_is_refused_with_its_line(self):
+        conf = self.ground.folder / "broken.conf"
+        conf.write_text("[node]\nid = n1\nthis is no key\n", encoding="utf-8")
+        status, said = self.start("--check", conf=str(conf))
+        self.assertGreater(status, 0)
+        self.assertIn("broken.conf", said)
 
 
 if __name__ == "__main__":

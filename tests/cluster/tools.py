@@ -45,7 +45,7 @@ class Tools(lab.ClusterTest):
     def test_redis_benchmark_speaks_to_a_node(self):
         said = self.run_tool("redis-benchmark", "-s", self.path(), "-n", "20000", "-P", "16", "-q",
                              "-r", "60000", "FLOW.ADD", DEVICE,
-                             "priority=__rand_int__,ip,nw_src=10.0.0.1,actions=drop")
+                             "in_port=0x__rand_int__,ip,nw_src=10.0.0.1,actions=drop")
         self.assertIn("requests per second", said)
         self.assertNotIn("Error", said)
         print(said.strip().splitlines()[-1], flush=True)

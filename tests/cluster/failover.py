@@ -118,6 +118,34 @@ class Failover(lab.ClusterTest):
         self.await_copies(self.device)
         self.assert_copies_equal(self.device)
 
+    def test_a_second_death_right_after_the_takeover_loses_nothing(self):
+        loader = Loader(self, rules.rules(8000, seed=10), self.device)
+        first = self.await_copies(self.device)
+        loader.run(until=4000, during=lambda: self.ground.kill(first))
+        second = self.master(self.device, other_than=first)
+        self.await_copies(self.device, count=2)
+        loader.run(until=6000, during=lambda: self.ground.kill(second))
+        self.load_all(loader)
+        self.ground.start(first)
+        self.ground.start(second)
+        self.await_copies(self.device)
+        self.assert_copies_equal(self.device)
+
+    def test_a_backup_that_stands_still_holds_writes_up_for_its_time_only(self):
+        loader = Loader(self, rules.rules(6000, seed=12), self.device)
+        master = self.await_copies(self.device)
+        backup = next(node for node in self.ground.nodes if node != master)
+        loader.run(until=2000, during=lambda: self.ground.pause(backup))
+        try:
+            loader.run(until=4000)
+            self.assertNotIn(backup, self.info(master, self.device)["insync"])
+        finally:
+            self.ground.resume(backup)
+        self.assertLess(loader.longest_stall, 5, "insync_timeout is one second")
+        self.load_all(loader)
+        self.await_copies(self.device)
+        self.assert_copies_equal(self.device)
+
     def test_mastership_is_given_to_the_node_that_the_operator_names(self):
         loader = Loader(self, rules.rules(6000, seed=9), self.device)
         master = self.await_copies(self.device)

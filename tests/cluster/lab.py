@@ -99,9 +99,9 @@ class ClusterTest(unittest.TestCase):
                 self.ground.start(node)
         return self.await_copies(count=min(3, len(self.ground.nodes)))
 
-    def assert_copies_equal(self, device=DEVICE):
+    def assert_copies_equal(self, device=DEVICE, nodes=None):
         """By content sum, and by every flow of every copy."""
-        nodes = self.running()
+        nodes = nodes or self.running()
         wait_until(lambda: len({self.info(n, device).get("content") for n in nodes}) == 1, 10)
         sums = {node: self.info(node, device).get("content") for node in nodes}
         self.assertEqual(len(set(sums.values())), 1, f"content sums differ: {sums}")
@@ -113,8 +113,9 @@ class ClusterTest(unittest.TestCase):
         self.assertEqual(len(lost), 0, f"{len(lost)} acknowledged flows are not there, "
                          f"such as {lost[:3]}")
 
-    def weirctl(self, *words, status=0):
-        command = [self.ground.weirctl, "-s", ",".join(self.ground.sockets), *words]
+    def weirctl(self, *words, status=0, sockets=None):
+        sockets = sockets or self.ground.sockets
+        command = [self.ground.weirctl, "-s", ",".join(sockets), *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60,
                               stdin=subprocess.DEVNULL)
         self.assertEqual(done.returncode, status, f"{words}: {done.stdout}{done.stderr}")
@@ -134,6 +135,7 @@ class Loader:
         self.longest_stall = 0.0
         self.connection = None
         self.last_answer = time.monotonic()
+        test.addCleanup(self.drop)
 
     def run(self, until=None, during=None):
         """Loads until so many are acknowledged (default: all).

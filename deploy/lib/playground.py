@@ -303,7 +303,7 @@ class Playground:
                       "--socket-limit", str(self.settings["memory_mb"])]
         port = "net_af_packet0,iface=eth0,framecnt=4096,blocksz=65536"
         if self.settings["workers"] > 1:
-            port += f",qpairs={self.settings['workers']},fanout_mode=hash"
+            port += f",qpairs={self.settings['workers']}"
         return ["--lcores", self.lcores(node), "--no-pci", "--iova-mode=va", *memory,
                 "--file-prefix", self.namespace(node), f"--vdev={port}"]
 

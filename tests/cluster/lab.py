@@ -31,6 +31,16 @@ class ClusterTest(unittest.TestCase):
     settings = {}
     with_device = True
 
+    def run(self, result=None):
+        """Shows the nodes' logs where a test has failed."""
+        result = result or self.defaultTestResult()
+        before = len(result.failures) + len(result.errors)
+        super().run(result)
+        if len(result.failures) + len(result.errors) > before:
+            for name in [*self.ground.nodes, "redis"]:
+                print(f"{name}'s log ends with\n{self.ground.log_tail(name, 40)}", flush=True)
+        return result
+
     @classmethod
     def setUpClass(cls):
         cls.ground = Playground(f"{RUN}-{cls.name}")

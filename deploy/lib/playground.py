@@ -57,18 +57,34 @@ def wait_until(condition, seconds, step=0.02):
         time.sleep(step)
 
 
+def tag_of(pid):
+    """The tag of a process; None: it is dead, or none of ours."""
+    for _ in range(1000):
+        try:
+            environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+            state = pathlib.Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()[0]
+        except OSError:
+            return None
+        if environment or state in (b"Z", b"X"):
+            break
+        # It is just becoming another program; then it has no environment for a moment.
+        time.sleep(0.001)
+    for variable in environment.split(b"\0"):
+        if variable.startswith(TAG.encode() + b"="):
+            return variable.split(b"=", 1)[1].decode()
+    return None
+
+
 def tagged(prefix):
-    """Processes whose tag begins with this: {pid: tag}. The dead have no environment."""
+    """Processes whose tag begins with this: {pid: tag}."""
     found = {}
     wanted = f"{TAG}={prefix}".encode()
     for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
         with contextlib.suppress(OSError):
-            environment = pathlib.Path(entry.path, "environ").read_bytes().split(b"\0")
-            for variable in environment:
-                if variable.startswith(wanted):
-                    found[int(entry.name)] = variable.split(b"=", 1)[1].decode()
+            if entry.name.isdigit() and wanted in pathlib.Path(entry.path, "environ").read_bytes():
+                tag = tag_of(int(entry.name))
+                if tag and tag.startswith(prefix):
+                    found[int(entry.name)] = tag
     return found
 
 
@@ -202,11 +218,9 @@ class Playground:
         """The pid of a node or of "redis", or None where it does not run."""
         try:
             pid = int((self.folder / f"{name}.pid").read_text(encoding="ascii"))
-            environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
         except (OSError, ValueError):
             return None
-        tag = f"{TAG}={self.cluster}/{name}".encode()
-        if tag in environment.split(b"\0"):
+        if tag_of(pid) == f"{self.cluster}/{name}":
             return pid
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
@@ -440,6 +454,9 @@ class Playground:
 
     def down(self):
         """Ends and removes all of it; where nothing is left, nothing is done."""
+        for name in [*self.nodes, "redis"]:
+            with contextlib.suppress(Trouble, ProcessLookupError):
+                self.signal(name, signal.SIGKILL)
         end_all(f"{self.cluster}/")
         for space in namespaces(self.cluster):
             run("ip", "netns", "del", space)

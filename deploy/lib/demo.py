@@ -287,6 +287,7 @@ def how_to_talk(ground):
 
 
 def on_signal(number, _):
+    print("\ndemo: ended by a signal, taking everything down", file=sys.stderr)
     raise SystemExit(128 + number)
 
 

@@ -399,7 +399,7 @@ static void rule(struct weir_tenure *tenure, struct device *device)
 	heir = tenure->leaving ? weir_tenure_heir(tenure, device) : WEIR_NO_PEER;
 	if (heir != WEIR_NO_PEER)
 		term_ask(tenure, device, heir, false, NULL);
-	else if (device->seen_term > device->record.term)
+	else if (device->deposed || device->seen_term > device->record.term)
 		term_ask(tenure, device, 0, false, NULL);
 	else if (device->record.active < device->record.term)
 		activate(tenure, device);

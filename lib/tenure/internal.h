@@ -89,6 +89,7 @@ struct device {
 	uint32_t shunned; /**< live peers that were taken out of the backups: not put back */
 
 	/* As master, in this term. */
+	bool deposed;     /**< a copy has promised this term or a higher one to somebody else */
 	uint32_t settled; /**< workers that have reported SETTLED */
 	uint64_t settled_ns;
 	uint32_t attempts; /**< attempt numbers given out, over all terms */

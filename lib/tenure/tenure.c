@@ -147,11 +147,12 @@ static void lagging(struct weir_tenure *tenure, struct mate *mate)
 
 static void deposed(struct weir_tenure *tenure, struct device *device, uint64_t term)
 {
-	if (term <= device->seen_term)
+	if (term > device->seen_term)
+		device->seen_term = term;
+	/* The same term: a copy has promised it to another master, as two histories may have it. */
+	if (!weir_tenure_is_master(tenure, device) || term < device->record.term)
 		return;
-	device->seen_term = term;
-	if (!weir_tenure_is_master(tenure, device))
-		return;
+	device->deposed = true;
 	/* Somebody else's term, as a rule: the record is read again before one above is asked. */
 	weir_tenure_unsure(tenure, device);
 	if (tenure->renewal.asked)

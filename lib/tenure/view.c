@@ -346,6 +346,7 @@ static void term_confirm(struct weir_tenure *tenure, struct device *device)
 static void term_begin(struct weir_tenure *tenure, struct device *device)
 {
 	device->term_fresh = false;
+	device->deposed = false;
 	device->term_seen_ns = tenure->now_ns;
 	device->settled = 0;
 	device->settled_ns = 0;

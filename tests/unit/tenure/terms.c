@@ -442,6 +442,15 @@ static void a_deposed_master_asks_for_a_term_above_the_one_it_was_shown(void **s
 	assert_true(is_insync(&w, 0, 1));
 }
 
+static void a_master_whose_term_was_promised_to_another_asks_for_a_higher_one(void **state)
+{
+	world_settled(&w, 2);
+	report(&w, 0, WEIR_REPORT_DEPOSED, 0, 1, 0, 0, 0);
+	world_until(&w, MS(1000), stored(&w, 0)->term == 2 && serves(&w, 0, 0));
+	world_run(&w, MS(2000));
+	assert_int_equal(stored(&w, 0)->term, 2);
+}
+
 static void a_deposed_master_yields_to_the_record(void **state)
 {
 	uint64_t term;
@@ -652,6 +661,7 @@ int main(void)
 		TEST(b22_the_insync_set_outlives_terms_that_never_become_active),
 		TEST(two_candidates_at_once_have_one_winner),
 		TEST(a_deposed_master_asks_for_a_term_above_the_one_it_was_shown),
+		TEST(a_master_whose_term_was_promised_to_another_asks_for_a_higher_one),
 		TEST(a_deposed_master_yields_to_the_record),
 		TEST(a_new_term_is_above_every_term_its_maker_has_seen),
 		TEST(an_outage_longer_than_the_lease_changes_no_master),

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <event2/event.h>
-#include <rte_ring_elem.h>
 
 #include "store/internal.h"
 
@@ -267,8 +266,7 @@ static void reports_take(struct weir_store *store, unsigned worker, uint64_t now
 	unsigned count;
 
 	do {
-		count = rte_ring_dequeue_burst_elem(store->workers[worker].reports, reports,
-			sizeof(reports[0]), REPORT_BURST, NULL);
+		count = weir_worker_reports_take(&store->workers[worker], reports, REPORT_BURST);
 		for (unsigned i = 0; i < count; i++)
 			weir_tenure_report(store->control.tenure, &reports[i], now_ns);
 	} while (count == REPORT_BURST);

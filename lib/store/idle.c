@@ -54,9 +54,7 @@ void weir_idle_rest(struct weir_idler *idler, enum weir_idle policy, uint32_t sl
 		urcu_qsbr_thread_offline();
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 		urcu_qsbr_thread_online();
-		atomic_store_explicit(sleeps,
-			atomic_load_explicit(sleeps, memory_order_relaxed) + 1,
-			memory_order_relaxed);
+		weir_count_up(sleeps);
 	}
 	if (idler->empty_turns < PAUSES + YIELDS)
 		idler->empty_turns++;

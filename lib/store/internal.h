@@ -38,7 +38,7 @@
 #define WEIR_REPORT_RING_SIZE 1024
 
 /** Operators' requests that the control core has under way; more are answered BUSY. */
-#define WEIR_REQUESTS_MAX 1024
+#define WEIR_REQUESTS_MAX WEIR_TENURE_REQUESTS_MAX
 
 /** Large tasks (rules above WEIR_GATE_TASK_ROOM) that one gate can have under way. */
 #define WEIR_GATE_LARGE_MAX 64
@@ -175,6 +175,29 @@ struct weir_worker {
 
 int weir_worker_init(struct weir_worker *worker, struct weir_store *store, unsigned number);
 void weir_worker_free(struct weir_worker *worker);
+
+/** Passes a report on; where the ring is full it waits in the worker, in order. */
+void weir_worker_report(struct weir_worker *worker, const struct weir_report *report);
+
+/** Once a turn: passes on what waits, and wakes the control core if there is anything for it. */
+void weir_worker_reports_flush(struct weir_worker *worker);
+
+/** Control core. @return how many, at most `room` */
+unsigned weir_worker_reports_take(
+	struct weir_worker *worker, struct weir_report *reports, unsigned room);
+
+/** Hands a frame to another worker, or drops it and counts that. */
+void weir_worker_steer(struct weir_worker *worker, unsigned other, struct rte_mbuf *frame);
+
+/** Frees the frames that other workers handed over and nobody took. */
+void weir_worker_frames_drop(struct weir_worker *worker);
+
+/** One more; for counters of one writer. */
+static inline void weir_count_up(_Atomic uint64_t *counter)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+		memory_order_relaxed);
+}
 
 /** Answers NOTMASTER what stands in the ring of a worker that has gone. Any thread. */
 void weir_worker_sweep(struct weir_worker *worker);

@@ -3,9 +3,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#include <rte_mbuf.h>
 #include <rte_prefetch.h>
-#include <rte_ring_elem.h>
 
 #include "store/internal.h"
 
@@ -63,44 +61,9 @@ static void answer(void *ctx, struct weir_task *task)
 		answers_pass(worker, gate);
 }
 
-static void report_keep(struct weir_worker *worker, const struct weir_report *report)
-{
-	if (worker->late_count == worker->late_room) {
-		worker->late_room = worker->late_room == 0 ? 256 : 2 * worker->late_room;
-		worker->late_reports = realloc(
-			worker->late_reports, worker->late_room * sizeof(worker->late_reports[0]));
-		weir_assert(worker->late_reports != NULL);
-	}
-	worker->late_reports[worker->late_count++] = *report;
-}
-
-static bool report_pass(struct weir_worker *worker, struct weir_report *report)
-{
-	return rte_ring_enqueue_elem(worker->reports, report, sizeof(*report)) == 0;
-}
-
 static void report(void *ctx, const struct weir_report *report)
 {
-	struct weir_worker *worker = ctx;
-	struct weir_report copy = *report;
-
-	if (worker->late_count > 0 || !report_pass(worker, &copy))
-		report_keep(worker, &copy);
-	worker->reported = true;
-}
-
-static void reports_flush(struct weir_worker *worker)
-{
-	unsigned passed = 0;
-
-	while (passed < worker->late_count && report_pass(worker, &worker->late_reports[passed]))
-		passed++;
-	worker->late_count -= passed;
-	memmove(worker->late_reports, worker->late_reports + passed,
-		worker->late_count * sizeof(worker->late_reports[0]));
-	if (worker->reported || passed > 0)
-		weir_wake(worker->store->wake_fd);
-	worker->reported = false;
+	weir_worker_report(ctx, report);
 }
 
 static struct weir_table *table_of(void *ctx, uint64_t device_key)
@@ -148,15 +111,8 @@ static void link_down(void *ctx, unsigned peer, unsigned channel)
 static void link_steer(void *ctx, unsigned other, struct rte_mbuf *frame)
 {
 	struct weir_worker *worker = ctx;
-	struct weir_store *store = worker->store;
 
-	if (other < store->conf.workers_count &&
-		rte_ring_enqueue(store->workers[other].frames, frame) == 0)
-		return;
-	rte_pktmbuf_free(frame);
-	atomic_store_explicit(&worker->shown.steer_drops,
-		atomic_load_explicit(&worker->shown.steer_drops, memory_order_relaxed) + 1,
-		memory_order_relaxed);
+	weir_worker_steer(worker, other, frame);
 }
 
 static const struct weir_link_ops link_ops = {
@@ -336,15 +292,8 @@ static unsigned turn(struct weir_worker *worker)
 	if (worker->link != NULL)
 		work += weir_link_flush(worker->link, worker->now_ns);
 	answers_flush(worker);
-	if (worker->reported || worker->late_count > 0)
-		reports_flush(worker);
+	weir_worker_reports_flush(worker);
 	return work;
-}
-
-static void count_up(_Atomic uint64_t *counter)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-		memory_order_relaxed);
 }
 
 /* A sequence lock of one writer; readers try again where they met it. */
@@ -365,9 +314,9 @@ static void show(struct weir_worker *worker)
 
 static void account(struct weir_worker *worker, unsigned work)
 {
-	count_up(&worker->shown.turns);
+	weir_count_up(&worker->shown.turns);
 	if (work > 0)
-		count_up(&worker->shown.busy_turns);
+		weir_count_up(&worker->shown.busy_turns);
 	if (worker->now_ns - worker->shown_at_ns >= SHOW_PERIOD_NS)
 		show(worker);
 }
@@ -404,16 +353,6 @@ void weir_worker_sweep(struct weir_worker *worker)
 				    store->gates[weir_gate_slot(task)->gate]->done, task) == 0);
 	}
 	pthread_mutex_unlock(&store->sweep_lock);
-}
-
-static void frames_drop(struct weir_worker *worker)
-{
-	struct rte_mbuf *frame;
-
-	if (worker->frames == NULL)
-		return;
-	while (rte_ring_dequeue(worker->frames, (void **)&frame) == 0)
-		rte_pktmbuf_free(frame);
 }
 
 /*
@@ -489,7 +428,7 @@ void weir_worker_free(struct weir_worker *worker)
 		weir_replica_destroy(worker->replica);
 	weir_link_destroy(worker->link);
 	weir_mem_destroy(worker->mem);
-	frames_drop(worker);
+	weir_worker_frames_drop(worker);
 	free(worker->tasks);
 	free(worker->devices);
 	free(worker->frames);

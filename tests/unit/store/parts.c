@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_mbuf.h>
+
 #include "store/internal.h"
 
 #include "town.h"
@@ -157,6 +159,47 @@ static void senseless_settings_make_no_store(void **state)
 	weir_store_destroy(NULL);
 }
 
+static void reports_that_find_no_room_wait_in_order(void **state)
+{
+	struct weir_store_conf conf = town_conf("n1", 1);
+	struct weir_store *store = weir_store_create(&conf);
+	struct weir_report report = {.kind = WEIR_REPORT_SETTLED}, reports[64];
+	unsigned count, expected = 0, total = 3 * WEIR_REPORT_RING_SIZE;
+
+	assert_non_null(store);
+	for (unsigned i = 0; i < total; i++) {
+		report.term = i;
+		weir_worker_report(&store->workers[0], &report);
+	}
+	while ((count = weir_worker_reports_take(&store->workers[0], reports, 64)) > 0) {
+		for (unsigned i = 0; i < count; i++)
+			assert_int_equal(reports[i].term, expected++);
+		weir_worker_reports_flush(&store->workers[0]);
+	}
+	assert_int_equal(expected, total);
+	weir_store_destroy(store);
+}
+
+static void frames_for_a_worker_that_does_not_take_them_are_dropped(void **state)
+{
+	struct weir_store_conf conf = town_conf("n1", 2);
+	struct weir_store *store = weir_store_create(&conf);
+	struct rte_mempool *pool = rte_pktmbuf_pool_create(
+		"parts", 2 * WEIR_STEER_RING_SIZE, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
+
+	assert_non_null(store);
+	assert_non_null(pool);
+	for (unsigned i = 0; i < WEIR_STEER_RING_SIZE + 3; i++)
+		weir_worker_steer(&store->workers[0], 1, rte_pktmbuf_alloc(pool));
+	assert_int_equal(store->workers[0].shown.steer_drops, 3);
+	weir_worker_steer(&store->workers[0], 2, rte_pktmbuf_alloc(pool));
+	assert_int_equal(store->workers[0].shown.steer_drops, 4);
+	assert_int_equal(rte_mempool_in_use_count(pool), WEIR_STEER_RING_SIZE);
+	weir_store_destroy(store);
+	assert_int_equal(rte_mempool_in_use_count(pool), 0);
+	rte_mempool_free(pool);
+}
+
 static void a_store_that_never_ran_is_taken_down(void **state)
 {
 	struct weir_store_conf conf = town_conf("n1", 32);
@@ -181,6 +224,8 @@ int main(void)
 		cmocka_unit_test(only_the_policy_sleep_sleeps),
 		cmocka_unit_test(sleep_grows_with_idleness_up_to_the_most),
 		cmocka_unit_test(senseless_settings_make_no_store),
+		cmocka_unit_test(reports_that_find_no_room_wait_in_order),
+		cmocka_unit_test(frames_for_a_worker_that_does_not_take_them_are_dropped),
 		cmocka_unit_test(a_store_that_never_ran_is_taken_down),
 	};
 

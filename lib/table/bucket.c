@@ -49,12 +49,6 @@ static struct weir_group *bucket_chain(const struct weir_bucket *bucket, uint64_
 	return groups == 0 ? NULL : weir_bucket_group(bucket, weir_group_index(groups, hash));
 }
 
-/** Bytes of an entry from its first to the last of its rule. */
-static size_t entry_bytes(const struct weir_entry *entry)
-{
-	return offsetof(struct weir_entry, rule) + weir_rule_bytes(&entry->rule);
-}
-
 /* Digest. */
 
 /** Takes note of a change of content: count and hash of the bucket, and what its shard sums. */
@@ -481,14 +475,14 @@ static void bucket_replace(
 
 	weir_rcu_publish(*slot, (*slot >> 48) << 48 | (uintptr_t)entry);
 	bucket_account(bucket, 0, weir_entry_hash(entry) - weir_entry_hash(old));
-	weir_mem_free(mem, old, entry_bytes(old));
+	weir_mem_free(mem, old, weir_entry_bytes(old));
 }
 
 /** Fetches all of an entry that is about to be hashed and freed, and its place in memory's books.
  */
 static void entry_prefetch_free(const struct weir_entry *entry)
 {
-	size_t bytes = entry_bytes(entry);
+	size_t bytes = weir_entry_bytes(entry);
 
 	weir_mem_prefetch(entry, bytes);
 	for (size_t line = 0; line < bytes; line += WEIR_MEM_LINE)
@@ -499,7 +493,7 @@ int weir_bucket_put(struct weir_bucket *bucket, struct weir_mem *mem,
 	const struct weir_entry *entry, struct weir_entry **stored)
 {
 	uint64_t hash = weir_flow_hash(entry->rule.flow_id);
-	size_t bytes = entry_bytes(entry);
+	size_t bytes = weir_entry_bytes(entry);
 	struct weir_entry *copy;
 	unsigned shared;
 	uint64_t *slot;
@@ -546,7 +540,7 @@ void weir_bucket_remove(struct weir_bucket *bucket, struct weir_mem *mem, struct
 	bucket_moved(bucket);
 	chain_cut(mem, last);
 	bucket_account(bucket, -1, -weir_entry_hash(entry));
-	weir_mem_free(mem, entry, entry_bytes(entry));
+	weir_mem_free(mem, entry, weir_entry_bytes(entry));
 	bucket_fit(bucket, mem);
 }
 
@@ -582,7 +576,7 @@ static void chain_destroy(struct weir_mem *mem, struct weir_group *group)
 		for (unsigned i = 0; i < WEIR_GROUP_SLOTS && group->slot[i] != 0; i++) {
 			struct weir_entry *entry = weir_slot_entry(group->slot[i]);
 
-			weir_mem_free(mem, entry, entry_bytes(entry));
+			weir_mem_free(mem, entry, weir_entry_bytes(entry));
 		}
 		if (!first) /* the first one lies in a segment */
 			weir_mem_free(mem, group, sizeof(*group));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -15,12 +16,23 @@
 
 #define REPORT_BURST 64
 
+/* Coming later than this is told: leases hang on it. */
+#define LATE_NS (250 * WEIR_NS_PER_MS)
+
 /* ------------------------------------------------------------------------------ its life --- */
 
 static void finish(struct weir_store *store, int result)
 {
 	store->control.result = result;
 	event_base_loopbreak(store->control.base);
+}
+
+static uint64_t cpu_used_ns(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * WEIR_NS_PER_S + (uint64_t)used.tv_nsec;
 }
 
 /* Calls tenure's timer, and has itself called when that is due again. */
@@ -47,11 +59,30 @@ static void tick_now(struct weir_store *store)
 	delay.tv_sec = (time_t)(next_ns / WEIR_NS_PER_S);
 	delay.tv_usec = (suseconds_t)((next_ns % WEIR_NS_PER_S + 999) / WEIR_NS_PER_US);
 	evtimer_add(control->tick, &delay);
+	control->due_ns = now_ns + next_ns;
+	control->cpu_ns = cpu_used_ns();
+}
+
+/* A loop that is not run in time loses the lease in the end: it says so, and what held it up. */
+static void lateness_tell(const struct weir_control *control)
+{
+	uint64_t now_ns = weir_clock_ns(), cpu_ns;
+
+	if (control->due_ns == 0 || now_ns < control->due_ns + LATE_NS)
+		return;
+	cpu_ns = cpu_used_ns() - control->cpu_ns;
+	weir_log(WEIR_ROOM_STORE, WEIR_LOG_WARNING,
+		"the control core comes %llu ms late and has used %llu ms of CPU meanwhile: %s",
+		(unsigned long long)((now_ns - control->due_ns) / WEIR_NS_PER_MS),
+		(unsigned long long)(cpu_ns / WEIR_NS_PER_MS),
+		cpu_ns > LATE_NS / 2 ? "its own work took so long"
+				     : "it was stopped, or its CPU was given to others");
 }
 
 /* Around all that happens on the control core: RCU within, and tenure's timer afterwards. */
-static void enter(void)
+static void enter(struct weir_store *store)
 {
+	lateness_tell(&store->control);
 	urcu_qsbr_thread_online();
 }
 
@@ -66,7 +97,7 @@ static void exit_with_tick(struct weir_store *store)
 
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
-	enter();
+	enter(ctx);
 	exit_with_tick(ctx);
 }
 
@@ -220,7 +251,7 @@ static void coord_answer(void *ctx, const struct weir_coord_answer *answer)
 
 	if (store->control.tenure == NULL)
 		return;
-	enter();
+	enter(store);
 	weir_tenure_answer(store->control.tenure, answer, weir_clock_ns());
 	company_refresh(store);
 	exit_with_tick(store);
@@ -232,7 +263,7 @@ static void coord_hint(void *ctx)
 
 	if (store->control.tenure == NULL)
 		return;
-	enter();
+	enter(store);
 	weir_tenure_hint(store->control.tenure, weir_clock_ns());
 	exit_with_tick(store);
 }
@@ -280,7 +311,7 @@ static void on_wake(evutil_socket_t fd, short what, void *ctx)
 	/* Without a counter to take back somebody else has taken it: nothing to do then. */
 	if (read(store->wake_fd, &wakes, sizeof(wakes)) < 0)
 		return;
-	enter();
+	enter(store);
 	for (unsigned worker = 0; worker < store->conf.workers_count; worker++)
 		reports_take(store, worker, now_ns);
 	weir_requests_take(store, now_ns);
@@ -301,7 +332,7 @@ void weir_store_leave(struct weir_store *store)
 	weir_log(WEIR_ROOM_STORE, WEIR_LOG_NOTICE, "node %s leaves", store->conf.tenure.self.id);
 	control->leave_by_ns =
 		now_ns + (store->conf.tenure.leave_timeout_ms + LEAVE_EXTRA_MS) * WEIR_NS_PER_MS;
-	enter();
+	enter(store);
 	weir_tenure_leave(control->tenure, now_ns);
 	exit_with_tick(store);
 }
@@ -337,13 +368,13 @@ static void run(struct weir_store *store)
 		weir_log(WEIR_ROOM_STORE, WEIR_LOG_ERR, "no memory for the control core");
 		control->result = WEIR_BUSY;
 	} else {
-		enter();
+		enter(store);
 		exit_with_tick(store);
 		while (!weir_store_stopping(store) && event_base_dispatch(control->base) == 0 &&
 			!event_base_got_break(control->base))
 			;
 	}
-	enter();
+	enter(store);
 	weir_store_stop(store);
 	weir_requests_close(store);
 	weir_tenure_destroy(control->tenure);

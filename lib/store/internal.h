@@ -266,6 +266,8 @@ struct weir_control {
 	struct weir_request_slot slots[WEIR_REQUESTS_MAX];
 	unsigned slots_used;
 	uint64_t leave_by_ns; /**< leaving has to be done by then; 0: not leaving */
+	uint64_t due_ns;      /**< the loop comes by then; 0: it has not begun */
+	uint64_t cpu_ns;      /**< CPU time that it had used when it last went to wait */
 	int result;
 	bool reach_told, reachable;
 	char reach_sentence[160];

@@ -6,6 +6,7 @@
 
 static void company_free(struct rcu_head *rcu)
 {
+	weir_rcu_callback_begins();
 	free(caa_container_of(rcu, struct weir_company, rcu));
 }
 
@@ -17,14 +18,14 @@ void weir_company_publish(struct weir_store *store)
 	weir_assert(company != NULL);
 	store->control.company.version++;
 	*company = store->control.company;
-	rcu_assign_pointer(store->company, company);
+	weir_rcu_publish(store->company, company);
 	atomic_store_explicit(&store->company_version, company->version, memory_order_release);
-	urcu_qsbr_call_rcu(&old->rcu, company_free);
+	weir_rcu_call(&old->rcu, company_free);
 }
 
 const struct weir_company *weir_company_now(const struct weir_store *store)
 {
-	return rcu_dereference(store->company);
+	return weir_rcu_load(store->company);
 }
 
 unsigned weir_store_nodes(const struct weir_store *store, struct weir_node *nodes, unsigned room)

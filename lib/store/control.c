@@ -83,7 +83,7 @@ static void lateness_tell(const struct weir_control *control)
 static void enter(struct weir_store *store)
 {
 	lateness_tell(&store->control);
-	urcu_qsbr_thread_online();
+	weir_rcu_online();
 }
 
 static void exit_with_tick(struct weir_store *store)
@@ -92,7 +92,7 @@ static void exit_with_tick(struct weir_store *store)
 		event_base_loopbreak(store->control.base);
 	else
 		tick_now(store);
-	urcu_qsbr_thread_offline();
+	weir_rcu_offline();
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
@@ -379,7 +379,7 @@ static void run(struct weir_store *store)
 	weir_requests_close(store);
 	weir_tenure_destroy(control->tenure);
 	control->tenure = NULL;
-	urcu_qsbr_thread_offline();
+	weir_rcu_offline();
 	events_free(control);
 }
 
@@ -390,9 +390,9 @@ int weir_store_control_run(
 
 	control->base = base;
 	control->coord = coord;
-	urcu_qsbr_register_thread();
-	urcu_qsbr_thread_offline();
+	weir_rcu_register();
+	weir_rcu_offline();
 	run(store);
-	urcu_qsbr_unregister_thread();
+	weir_rcu_unregister();
 	return control->result;
 }

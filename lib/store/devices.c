@@ -96,6 +96,7 @@ struct weir_device *weir_registry_make(struct weir_registry *registry, uint64_t 
 
 static void list_free(struct rcu_head *rcu)
 {
+	weir_rcu_callback_begins();
 	free(caa_container_of(rcu, struct weir_device_list, rcu));
 }
 
@@ -128,8 +129,8 @@ static int list_add(struct weir_registry *registry, struct weir_device *device)
 	list->devices[place] = device;
 	memcpy(list->devices + place + 1, old->devices + place,
 		(old->count - place) * sizeof(list->devices[0]));
-	rcu_assign_pointer(registry->list, list);
-	urcu_qsbr_call_rcu(&old->rcu, list_free);
+	weir_rcu_publish(registry->list, list);
+	weir_rcu_call(&old->rcu, list_free);
 	return 0;
 }
 
@@ -158,6 +159,7 @@ struct weir_device *weir_registry_name(struct weir_registry *registry, const cha
 
 static void standing_free(struct rcu_head *rcu)
 {
+	weir_rcu_callback_begins();
 	free(caa_container_of(rcu, struct weir_standing, rcu));
 }
 
@@ -170,9 +172,9 @@ int weir_device_stand(
 		return WEIR_BUSY;
 	standing->view = *view;
 	standing->record = *record;
-	rcu_assign_pointer(device->standing, standing);
+	weir_rcu_publish(device->standing, standing);
 	if (old != NULL)
-		urcu_qsbr_call_rcu(&old->rcu, standing_free);
+		weir_rcu_call(&old->rcu, standing_free);
 	return 0;
 }
 
@@ -211,7 +213,7 @@ const struct weir_table *weir_device_table(const struct weir_device *device)
 
 int weir_device_may_read(const struct weir_store *store, const struct weir_device *device)
 {
-	const struct weir_standing *standing = rcu_dereference(device->standing);
+	const struct weir_standing *standing = weir_rcu_load(device->standing);
 
 	if (standing == NULL || standing->view.role != WEIR_ROLE_MASTER)
 		return WEIR_NOTMASTER;
@@ -233,7 +235,7 @@ static void master_socket(
 void weir_device_status(const struct weir_store *store, const struct weir_device *device,
 	struct weir_device_status *status)
 {
-	const struct weir_standing *standing = rcu_dereference(device->standing);
+	const struct weir_standing *standing = weir_rcu_load(device->standing);
 
 	memset(status, 0, sizeof(*status));
 	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++) {
@@ -257,7 +259,7 @@ void weir_device_status(const struct weir_store *store, const struct weir_device
 unsigned weir_store_devices(const struct weir_store *store,
 	bool (*visit)(void *ctx, const struct weir_device *device), void *ctx)
 {
-	const struct weir_device_list *list = rcu_dereference(store->registry.list);
+	const struct weir_device_list *list = weir_rcu_load(store->registry.list);
 	unsigned visited = 0;
 
 	while (visited < list->count)

@@ -26,7 +26,7 @@ static struct weir_gate *gate_create(struct weir_store *store)
 	gate->refused_last = &gate->refused_first;
 	gate->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	gate->steps = calloc(STEPS_MAX, sizeof(gate->steps[0]));
-	gate->done = weir_ring_create(WEIR_GATE_TASKS_MAX, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
+	gate->done = weir_ring_create(WEIR_GATE_TASKS_MAX, WEIR_RING_MP | RING_F_SC_DEQ);
 	return gate;
 }
 
@@ -69,7 +69,7 @@ struct weir_gate *weir_gate_open(struct weir_store *store)
 		gate_free(gate);
 		return NULL;
 	}
-	urcu_qsbr_register_thread();
+	weir_rcu_register();
 	return gate;
 }
 
@@ -78,7 +78,7 @@ void weir_gate_close(struct weir_gate *gate)
 	struct weir_store *store = gate->store;
 
 	weir_assert(gate->under_way == 0);
-	urcu_qsbr_unregister_thread();
+	weir_rcu_unregister();
 	pthread_mutex_lock(&store->gates_lock);
 	store->gates[gate->number] = NULL;
 	store->gates_open--;
@@ -249,15 +249,15 @@ int weir_gate_fd(const struct weir_gate *gate)
 
 void weir_gate_rest(struct weir_gate *gate)
 {
-	urcu_qsbr_thread_offline();
+	weir_rcu_offline();
 }
 
 void weir_gate_wake(struct weir_gate *gate)
 {
-	urcu_qsbr_thread_online();
+	weir_rcu_online();
 }
 
 void weir_gate_quiescent(struct weir_gate *gate)
 {
-	urcu_qsbr_quiescent_state();
+	weir_rcu_quiescent();
 }

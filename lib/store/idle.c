@@ -32,9 +32,9 @@ static void pause_or_yield(struct weir_idler *idler, unsigned pauses)
 		rte_pause();
 		return;
 	}
-	urcu_qsbr_thread_offline();
+	weir_rcu_offline();
 	sched_yield();
-	urcu_qsbr_thread_online();
+	weir_rcu_online();
 }
 
 void weir_idle_rest(struct weir_idler *idler, enum weir_idle policy, uint32_t sleep_max_us,
@@ -51,9 +51,9 @@ void weir_idle_rest(struct weir_idler *idler, enum weir_idle policy, uint32_t sl
 	} else {
 		time.tv_sec = 0;
 		time.tv_nsec = (long)sleep_ns(idler, sleep_max_us, now_ns);
-		urcu_qsbr_thread_offline();
+		weir_rcu_offline();
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
-		urcu_qsbr_thread_online();
+		weir_rcu_online();
 		weir_count_up(sleeps);
 	}
 	if (idler->empty_turns < PAUSES + YIELDS)

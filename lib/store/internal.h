@@ -19,12 +19,12 @@
 #include <stdatomic.h>
 
 #include <rte_ring.h>
-#include <urcu/urcu-qsbr.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "store/store.h"
+#include "table/rcu.h"
 
 #define WEIR_CACHE_LINE 64
 
@@ -318,6 +318,16 @@ static inline unsigned weir_store_worker_of(const struct weir_store *store, uint
 
 /** Wakes whoever waits on an eventfd. */
 void weir_wake(int fd);
+
+/*
+ * Many producers: one that is preempted does not hold up the others. It reads and writes in two
+ * widths, which ThreadSanitizer does not follow: there the plain kind.
+ */
+#ifdef WEIR_TSAN
+#define WEIR_RING_MP 0
+#else
+#define WEIR_RING_MP RING_F_MP_RTS_ENQ
+#endif
 
 /** A ring in the heap, which needs no name. NULL where memory is short. */
 struct rte_ring *weir_ring_create(unsigned count, unsigned flags);

@@ -92,12 +92,12 @@ void weir_store_destroy(struct weir_store *store)
 		return;
 	weir_assert(store->gates_open == 0);
 	/* The workers' memory waits for readers, as an owner that is a reader itself. */
-	urcu_qsbr_register_thread();
+	weir_rcu_register();
 	for (unsigned i = 0; i < store->conf.workers_count; i++)
 		weir_worker_free(&store->workers[i]);
-	urcu_qsbr_unregister_thread();
+	weir_rcu_unregister();
 	/* What call_rcu still has of ours is ours until it has run. */
-	urcu_qsbr_barrier();
+	weir_rcu_barrier();
 	weir_registry_free(&store->registry);
 	free(store->company);
 	if (store->wake_fd >= 0)

@@ -23,7 +23,8 @@ static void send_message(void *ctx, unsigned peer, unsigned channel, const void 
 	struct weir_worker *worker = ctx;
 	int err = weir_link_send(worker->link, peer, channel, bytes, len);
 
-	/* A session that has ended takes nothing: the replica hears so from the link's next turn. */
+	/* A session that has ended takes nothing: the replica hears so from the link's next turn.
+	 */
 	weir_assert(err == 0 || err == WEIR_UNREACHABLE);
 }
 
@@ -133,7 +134,7 @@ static void link_drop(struct weir_worker *worker)
 	struct weir_link *link = worker->link;
 
 	atomic_store_explicit(&worker->link, NULL, memory_order_release);
-	urcu_qsbr_synchronize_rcu();
+	weir_rcu_wait();
 	for (unsigned peer = 0; peer < WEIR_NODES_MAX; peer++)
 		for (unsigned channel = 0; channel < WEIR_WORKERS_MAX; channel++)
 			if (worker->up[peer] & (1U << channel))
@@ -215,7 +216,7 @@ static unsigned standings_take(struct weir_worker *worker)
 	for (unsigned i = 0; i < count; i++) {
 		/* First the mark, then the standing: a newer one than this is told again. */
 		atomic_fetch_and(&devices[i]->told, ~(1U << worker->number));
-		weir_replica_view(worker->replica, &rcu_dereference(devices[i]->standing)->view);
+		weir_replica_view(worker->replica, &weir_rcu_load(devices[i]->standing)->view);
 	}
 	return count;
 }
@@ -375,20 +376,20 @@ int weir_store_worker_run(struct weir_store *store, unsigned number)
 
 	weir_assert(number < store->conf.workers_count);
 	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
-	urcu_qsbr_register_thread();
+	weir_rcu_register();
 	do {
 		unsigned work = turn(worker);
 
 		account(worker, work);
 		weir_mem_turn(worker->mem, work == 0);
-		urcu_qsbr_quiescent_state();
+		weir_rcu_quiescent();
 		if (work > 0)
 			worker->idler.empty_turns = 0;
 		else
 			rest(worker);
 	} while (serving(worker));
 	finish(worker);
-	urcu_qsbr_unregister_thread();
+	weir_rcu_unregister();
 	return 0;
 }
 
@@ -404,9 +405,9 @@ int weir_worker_init(struct weir_worker *worker, struct weir_store *store, unsig
 
 	worker->store = store;
 	worker->number = number;
-	worker->tasks = weir_ring_create(WEIR_TASK_RING_SIZE, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
+	worker->tasks = weir_ring_create(WEIR_TASK_RING_SIZE, WEIR_RING_MP | RING_F_SC_DEQ);
 	worker->devices = weir_ring_create(WEIR_DEVICES_MAX, RING_F_SP_ENQ | RING_F_SC_DEQ);
-	worker->frames = weir_ring_create(WEIR_STEER_RING_SIZE, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
+	worker->frames = weir_ring_create(WEIR_STEER_RING_SIZE, WEIR_RING_MP | RING_F_SC_DEQ);
 	worker->reports = weir_ring_create_elem(
 		sizeof(struct weir_report), WEIR_REPORT_RING_SIZE, RING_F_SP_ENQ | RING_F_SC_DEQ);
 	worker->mem = weir_mem_create(&weir_store_memory, conf->memory_bytes);

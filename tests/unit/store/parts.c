@@ -21,15 +21,15 @@ static int registry_begin(void **state)
 {
 	registry = calloc(1, sizeof(*registry));
 	assert_non_null(registry);
-	urcu_qsbr_register_thread();
+	weir_rcu_register();
 	return weir_registry_init(registry);
 }
 
 static int registry_end(void **state)
 {
-	urcu_qsbr_thread_offline();
-	urcu_qsbr_barrier();
-	urcu_qsbr_unregister_thread();
+	weir_rcu_offline();
+	weir_rcu_barrier();
+	weir_rcu_unregister();
 	weir_registry_free(registry);
 	free(registry);
 	return 0;
@@ -119,16 +119,16 @@ static uint64_t rests_until_asleep(enum weir_idle policy, uint32_t max_us, uint6
 
 static void only_the_policy_sleep_sleeps(void **state)
 {
-	urcu_qsbr_register_thread();
+	weir_rcu_register();
 	assert_int_equal(rests_until_asleep(WEIR_IDLE_POLL, 1000, WEIR_NS_PER_S), 0);
 	assert_int_equal(rests_until_asleep(WEIR_IDLE_PAUSE, 1000, WEIR_NS_PER_S), 0);
 	assert_true(rests_until_asleep(WEIR_IDLE_SLEEP, 1000, WEIR_NS_PER_S) > 0);
-	urcu_qsbr_unregister_thread();
+	weir_rcu_unregister();
 }
 
 static void sleep_grows_with_idleness_up_to_the_most(void **state)
 {
-	urcu_qsbr_register_thread();
+	weir_rcu_register();
 	assert_true(rests_until_asleep(WEIR_IDLE_SLEEP, 20000, 1) >= 50 * WEIR_NS_PER_US);
 	assert_true(rests_until_asleep(WEIR_IDLE_SLEEP, 20000, 160 * WEIR_NS_PER_MS) >=
 		    10 * WEIR_NS_PER_MS);
@@ -136,7 +136,7 @@ static void sleep_grows_with_idleness_up_to_the_most(void **state)
 		    20 * WEIR_NS_PER_MS);
 	assert_true(rests_until_asleep(WEIR_IDLE_SLEEP, 100, 1000 * WEIR_NS_PER_S) <
 		    1000 * WEIR_NS_PER_MS);
-	urcu_qsbr_unregister_thread();
+	weir_rcu_unregister();
 }
 
 static void senseless_settings_make_no_store(void **state)

@@ -10,13 +10,23 @@
 
 #include "town.h"
 
+/*
+ * In DPDK 22.11 the producers of a ring wait for one another in relaxed order, which is enough for
+ * the processor but not for ThreadSanitizer: there is one producer then.
+ */
+#ifdef WEIR_TSAN
+#define WORKERS 1
+#else
+#define WORKERS 2
+#endif
+
 static struct office *office;
 static struct house house;
 static struct weir_gate *gate;
 
 static int begin(void **state)
 {
-	struct weir_store_conf conf = town_conf("n1", 2);
+	struct weir_store_conf conf = town_conf("n1", WORKERS);
 
 	office = office_create();
 	house_build(&house, office, &conf);
@@ -53,7 +63,7 @@ static void a_node_registers_and_knows_itself(void **state)
 	assert_int_equal(weir_store_nodes(house.store, nodes, 2), 1);
 	assert_string_equal(nodes[0].id, "n1");
 	assert_string_equal(nodes[0].socket, "/run/n1.sock");
-	assert_int_equal(nodes[0].workers_count, 2);
+	assert_int_equal(nodes[0].workers_count, WORKERS);
 	assert_int_equal(nodes[0].incarnation, 1);
 }
 
@@ -243,22 +253,33 @@ static void stopping_answers_all_that_is_under_way(void **state)
 	assert_int_equal(gate_do(gate, WEIR_OP_ADD, "d", 1), WEIR_NOTMASTER);
 }
 
-static void a_worker_shows_what_it_did(void **state)
+static bool workers_show(uint64_t answers, struct weir_worker_stats *stats)
 {
-	struct weir_worker_stats stats, other;
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < WORKERS; i++) {
+		weir_store_worker_stats(house.store, i, stats);
+		sum += stats->replica.answers_ok;
+	}
+	return sum == answers;
+}
+
+static void workers_show_what_they_did(void **state)
+{
+	struct weir_worker_stats stats;
 
 	assert_int_equal(gate_ask(gate, WEIR_REQUEST_DEVICE_ADD, "d", NULL), 0);
 	gate_device(gate, house.store, "d");
 	for (unsigned i = 0; i < 50; i++)
 		assert_int_equal(gate_do(gate, WEIR_OP_ADD, "d", i), 0);
-	wait_for(gate, (weir_store_worker_stats(house.store, 0, &stats),
-			       weir_store_worker_stats(house.store, 1, &other),
-			       stats.replica.answers_ok + other.replica.answers_ok == 50));
+	wait_for(gate, workers_show(50, &stats));
 	assert_true(stats.turns > stats.busy_turns && stats.busy_turns > 0);
 	assert_true(stats.sleeps > 0);
 	assert_true(stats.mem.used_bytes > 0);
 }
 
+/* What it costs is not to be measured where every access is looked at. */
+#ifndef WEIR_TSAN
 static void an_idle_node_rests(void **state)
 {
 	struct timespec before, after;
@@ -278,6 +299,8 @@ static void an_idle_node_rests(void **state)
 		    50000000L);
 }
 
+#endif
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -295,8 +318,10 @@ int main(void)
 		TEST(stopping_makes_gates_readable_and_fences_reads),
 		TEST(requests_after_the_end_are_answered),
 		TEST(stopping_answers_all_that_is_under_way),
-		TEST(a_worker_shows_what_it_did),
+		TEST(workers_show_what_they_did),
+#ifndef WEIR_TSAN
 		TEST(an_idle_node_rests),
+#endif
 	};
 
 	town_begin();

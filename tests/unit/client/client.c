@@ -329,22 +329,41 @@ static void errors_that_may_pass_are_tried_again(void **state)
 	}
 }
 
+/* Refuses every other flow of 20 to 27, once each. */
+static bool refuses(struct server *server, const struct weir_words *words, struct weir_reply *out)
+{
+	struct script *script = server->ctx;
+	unsigned number = server_is_flow(words) ? flow_number(words) : 0;
+
+	if (number < 20 || number > 27 || number % 2 == 1 || (script->faults >> (number - 20) & 1))
+		return usual(server, words, out);
+	script->faults |= 1U << (number - 20);
+	weir_reply_raw(out, "-BUSY x\r\n", 9);
+	return true;
+}
+
 static void refused_flows_are_sent_again_before_newer_ones(void **state)
 {
-	/* From flow 20 on, three whole pipelines are refused. */
-	struct script script = {.limit = 20, .faults = 12, .error = "-BUSY x\r\n"};
-	struct server *a = server_start("a", faulty, &script);
+	struct script script = {0};
+	struct server *a = server_start("a", refuses, &script);
 	struct outcome outcome = {0};
-	struct weir_session *session = session_open(a->socket, 4, 5000);
+	struct weir_session *session = session_open(a->socket, 8, 5000);
+	unsigned place[40] = {0};
 
 	a->master = a;
 	assert_int_equal(flows_send(session, &outcome, 0, 20), 0);
 	assert_int_equal(weir_client_drain(session), 0);
-	assert_int_equal(flows_send(session, &outcome, 20, 80), 0);
+	/* Longer than the first pause before a flow is sent again. */
+	a->delay_ms = 2 * WEIR_CLIENT_BACKOFF_MAX_MS;
+	assert_int_equal(flows_send(session, &outcome, 20, 20), 0);
 	assert_int_equal(weir_client_drain(session), 0);
-	all_answered_once(&outcome, 100, 0);
-	for (unsigned i = 24; i < 100; i++)
-		assert_true(script.order[i] >= 24); /* the first four are done before the rest */
+	all_answered_once(&outcome, 40, 0);
+	assert_int_equal(script.order_count, 40);
+	for (unsigned i = 0; i < 40; i++)
+		place[script.order[i]] = i;
+	/* 28 found room while 22 and its like were being refused, and had to wait for them. */
+	for (unsigned i = 20; i < 28; i++)
+		assert_true(place[i] < place[28]);
 	weir_client_close(session);
 	server_stop(a);
 }

@@ -108,6 +108,11 @@ static void conn_serve(struct server *server, unsigned i)
 		at += (size_t)taken;
 		server->flows += server_is_flow(&server->words);
 		stay = server->script(server, &server->words, &out);
+		if (server->delay_ms > 0 && !server->dead) {
+			usleep(server->delay_ms * 1000);
+			answers_send(server, server->conns[i].fd, &out);
+			weir_reply_clear(&out);
+		}
 	}
 	if (!server->dead) {
 		answers_send(server, server->conns[i].fd, &out);

@@ -32,6 +32,7 @@ struct server {
 	_Atomic(struct server *) master; /**< told by MASTER.GET; NULL: nobody */
 	atomic_uint term;                /**< told by MASTER.GET */
 	atomic_bool slow;                /**< answers leave in single bytes */
+	atomic_uint delay_ms;            /**< before each answer, which leaves by itself */
 	atomic_uint flows;               /**< FLOW.* requests seen */
 	atomic_uint connects;
 	atomic_bool stop, dead; /**< dead: the socket is gone */

@@ -5,7 +5,7 @@
 set -u
 dir=$(mktemp -d)
 sock=$dir/node.sock
-ctl=$2
+ctl=$(realpath "$2")
 mkfifo "$dir/in"
 "$1" "$sock" <"$dir/in" >"$dir/started" &
 node=$!

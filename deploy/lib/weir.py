@@ -63,10 +63,15 @@ def dump_hash(path, name):
     return len(rows), digest.hexdigest()
 
 
-def missing(path, name, flows):
-    """Those of the flows (texts) that the master does not have."""
-    flows = list(flows)
+def look_up(path, name, flows):
+    """Looks flows (texts) up at the master. @return (those it does not have, those it would not
+    say, by error)"""
+    missing, unsaid = [], {}
     with resp.Connection(path, timeout=20) as node:
         answers = node.pipeline(("FLOW.GET", name, flow) for flow in flows)
-        return [flow for flow, answer in zip(flows, answers)
-                if answer is None or isinstance(answer, resp.Error)]
+        for flow, answer in zip(flows, answers):
+            if isinstance(answer, resp.Error) and answer.code != "NOTFOUND":
+                unsaid.setdefault(str(answer), []).append(flow)
+            elif isinstance(answer, resp.Error):
+                missing.append(flow)
+    return missing, unsaid

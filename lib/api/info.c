@@ -107,9 +107,15 @@ static void workers_section(const struct page *page)
 			stats.replica.buckets_received, stats.replica.corruptions);
 		line(page,
 			"worker%u_link:tx_frames=%" PRIu64 ",tx_bytes=%" PRIu64
-			",rx_frames=%" PRIu64 ",rx_bytes=%" PRIu64 ",retransmits=%" PRIu64,
+			",rx_frames=%" PRIu64 ",rx_bytes=%" PRIu64 ",retransmits=%" PRIu64
+			",sessions=%" PRIu64,
 			i, stats.link.tx_frames, stats.link.tx_bytes, stats.link.rx_frames,
-			stats.link.rx_bytes, stats.link.retransmits);
+			stats.link.rx_bytes, stats.link.retransmits, stats.link.sessions);
+		line(page,
+			"worker%u_dropped:bad_truncated=%" PRIu64 ",bad_checksum=%" PRIu64
+			",bad_foreign=%" PRIu64 ",bad_stale=%" PRIu64 ",bad_messages=%" PRIu64,
+			i, stats.link.bad_truncated, stats.link.bad_checksum,
+			stats.link.bad_foreign, stats.link.bad_stale, stats.replica.bad_messages);
 	}
 }
 

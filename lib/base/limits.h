@@ -31,8 +31,9 @@
 #define WEIR_FLOW_TEXT_MAX   16384 /**< bytes of a flow in text */
 
 /** Peer messages. */
-#define WEIR_MESSAGE_BYTES_MAX 16384 /**< one message between nodes; larger than a frame is fine   \
-				      */
+#define WEIR_MESSAGE_BYTES_MAX                                                                     \
+	16384 /**< one message between nodes; larger than a frame is fine                          \
+	       */
 
 /** Queues. */
 #define WEIR_TASK_QUEUE_MAX   65536 /**< tasks of one device that wait on one worker for a term */

@@ -82,7 +82,9 @@ static void digests_and_seals_come_back_as_they_were(void **state)
 	weir_wire_put_sealed(&out, &sealed);
 	in = weir_in(bytes, (size_t)(out.at - bytes));
 	assert_int_equal(weir_wire_get_sealed(&in, &sealed_back), 0);
-	assert_memory_equal(&sealed, &sealed_back, sizeof(sealed));
+	assert_int_equal(sealed_back.synced, 12);
+	assert_int_equal(sealed_back.shards, sealed.shards);
+	assert_memory_equal(sealed_back.digests, sealed.digests, sizeof(sealed.digests));
 }
 
 static void every_truncation_is_an_error(void **state)

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdio.h>
+#include <string.h>
+
+#include "replica/state.h"
+#include "sim.h"
+
+struct sim_value sim_check_value(const struct sim_node *node, unsigned device, unsigned rule)
+{
+	const struct weir_entry *entry = NULL;
+
+	if (node->tables[device] != NULL)
+		entry = weir_table_find(
+			node->tables[device], node->sim->devices[device].rules[rule]);
+	if (entry == NULL)
+		return (struct sim_value){0};
+	return (struct sim_value){.cookie = (uint32_t)entry->rule.cookie, .state = entry->state};
+}
+
+/** As weir_device_may_read. */
+bool sim_check_gate(const struct sim_node *node, unsigned device)
+{
+	const struct sim_standing *standing = &node->standing[device];
+
+	return node->alive && standing->known && standing->view.role == WEIR_ROLE_MASTER &&
+	       node->lease_ns > node->sim->now_ns && standing->view.active == standing->view.term;
+}
+
+static const struct share *share_of(const struct sim_worker *worker, unsigned device)
+{
+	if (worker->replica == NULL)
+		return NULL;
+	return weir_share_find(worker->replica, worker->node->sim->devices[device].key);
+}
+
+/** Whether the worker would carry a write out and answer OK. */
+bool sim_check_open(const struct sim_worker *worker, unsigned device, uint64_t *term)
+{
+	const struct share *share = share_of(worker, device);
+
+	if (!worker->node->alive || share == NULL || share->phase != PHASE_ACTIVE ||
+		worker->lease_ns <= worker->node->sim->now_ns)
+		return false;
+	*term = share->view.term;
+	return true;
+}
+
+static void workers_exclusive(struct sim *sim, unsigned device)
+{
+	int owner[WEIR_SHARDS];
+	uint64_t term = 0;
+
+	memset(owner, 0xff, sizeof(owner));
+	for (unsigned i = 0; i < sim->plan.nodes; i++)
+		for (unsigned w = 0; w < sim->nodes[i].workers_count; w++) {
+			const struct sim_worker *worker = &sim->nodes[i].workers[w];
+
+			if (!sim_check_open(worker, device, &term))
+				continue;
+			for (unsigned shard = w; shard < WEIR_SHARDS;
+				shard += sim->nodes[i].workers_count) {
+				if (owner[shard] >= 0)
+					sim_fail(sim,
+						"d%u: n%d and n%u both take writes, term %lu at "
+						"n%u",
+						device, owner[shard], i, term, i);
+				owner[shard] = (int)i;
+			}
+		}
+}
+
+/** At most one node takes writes, and, where looked at, at most one lets its copy be read. */
+void sim_check_masters(struct sim *sim, unsigned device)
+{
+	int open = -1;
+
+	workers_exclusive(sim, device);
+	for (unsigned i = 0; i < sim->plan.nodes && sim->options->gate_reads; i++) {
+		if (!sim_check_gate(&sim->nodes[i], device))
+			continue;
+		if (open >= 0)
+			sim_fail(sim, "d%u: n%d and n%u both may be read", device, open, i);
+		open = (int)i;
+	}
+}
+
+/** A term has become active: what its master holds is the truth. */
+void sim_check_active(struct sim *sim, const struct weir_record *record)
+{
+	int device = sim_device_number(sim, record->device);
+	int master = sim_node_number(record->master.node);
+	struct sim_node *node = &sim->nodes[master];
+
+	if (record->term <= sim->devices[device].term_active && !sim->plan.lossy)
+		sim_fail(sim, "d%d: term %lu becomes active after term %lu", device, record->term,
+			sim->devices[device].term_active);
+	sim->devices[device].term_active = record->term;
+	sim->stats.terms++;
+	if (!node->alive || node->tenure == NULL ||
+		weir_tenure_incarnation(node->tenure) != record->master.incarnation)
+		return;
+	sim_note(sim, "%sd%lu: what n%lu holds is the truth of term %lu", "", (uint64_t)device,
+		(uint64_t)master, record->term, 0, 0, 0);
+	for (unsigned i = 0; i < sim->plan.rules; i++)
+		sim_model_truth(
+			sim, (unsigned)device, i, sim_check_value(node, (unsigned)device, i));
+}
+
+/* ------------------------------------------------------------------------------- copies --- */
+
+static bool same_entries(const struct sim *sim, const struct sim_node *a, const struct sim_node *b,
+	unsigned device, unsigned bucket)
+{
+	for (unsigned i = 0; i < sim->plan.rules; i++) {
+		const struct weir_rule *rule = sim->devices[device].rules[i];
+		const struct weir_entry *one, *two;
+
+		if (weir_flow_bucket(rule->flow_id) != bucket)
+			continue;
+		one = weir_table_find(a->tables[device], rule);
+		two = weir_table_find(b->tables[device], rule);
+		if ((one == NULL) != (two == NULL) ||
+			(one != NULL && weir_entry_hash(one) != weir_entry_hash(two)))
+			return false;
+	}
+	return true;
+}
+
+static void compare(
+	struct sim *sim, const struct sim_node *a, const struct sim_node *b, unsigned device)
+{
+	for (unsigned i = 0; i < sim->plan.rules; i++) {
+		unsigned bucket = weir_flow_bucket(sim->devices[device].rules[i]->flow_id);
+		struct weir_digest one = weir_table_digest(a->tables[device], bucket);
+		struct weir_digest two = weir_table_digest(b->tables[device], bucket);
+
+		if (weir_digest_equal(&one, &two) && !same_entries(sim, a, b, device, bucket))
+			sim_fail(sim, "d%u bucket %u: n%u and n%u differ under one digest", device,
+				bucket, a->number, b->number);
+	}
+}
+
+/** A digest says what a bucket holds; equal ones, that two hold the same. */
+void sim_check_copies(struct sim *sim)
+{
+	for (unsigned device = 0; device < sim->plan.devices; device++)
+		for (unsigned a = 0; a < sim->plan.nodes; a++)
+			for (unsigned b = a + 1; b < sim->plan.nodes; b++)
+				if (sim->nodes[a].tables[device] != NULL &&
+					sim->nodes[b].tables[device] != NULL)
+					compare(sim, &sim->nodes[a], &sim->nodes[b], device);
+}
+
+/* --------------------------------------------------------------------------------- rest --- */
+
+static bool lives(const struct sim *sim, const struct weir_copy *copy)
+{
+	int number = sim_node_number(copy->node);
+
+	return number >= 0 && sim->nodes[number].alive &&
+	       weir_tenure_incarnation(sim->nodes[number].tenure) == copy->incarnation;
+}
+
+/** No copy lives that holds all acknowledged writes: nobody may take over. */
+bool sim_check_hopeless(const struct sim *sim, unsigned device)
+{
+	const struct weir_record *record = sim_coord_record(sim, device);
+
+	if (record == NULL)
+		return true;
+	if (sim->plan.unclean)
+		return false;
+	for (unsigned i = 0; i < record->insync_count; i++)
+		if (lives(sim, &record->insync[i]))
+			return false;
+	return !lives(sim, &record->master);
+}
+
+static bool copies_equal(const struct sim *sim, unsigned a, unsigned b, unsigned device)
+{
+	const struct weir_table *one = sim->nodes[a].tables[device];
+	const struct weir_table *two = sim->nodes[b].tables[device];
+
+	if (one == NULL || two == NULL)
+		return one == two;
+	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++) {
+		struct weir_shard_digest x = weir_table_shard_digest(one, shard);
+		struct weir_shard_digest y = weir_table_shard_digest(two, shard);
+
+		if (x.sum != y.sum || x.count != y.count)
+			return false;
+	}
+	return true;
+}
+
+static const char *device_rest(struct sim *sim, unsigned device)
+{
+	const struct weir_record *record = sim_coord_record(sim, device);
+	int master = sim_node_number(record->master.node);
+	unsigned backups = sim->plan.nodes - 1 < sim->plan.backup_count ? sim->plan.nodes - 1
+									: sim->plan.backup_count;
+
+	if (record->active != record->term)
+		return "its term is not active";
+	if (!lives(sim, &record->master))
+		return "its master is dead";
+	if (!sim_check_gate(&sim->nodes[master], device))
+		return "its master's gate is closed";
+	for (unsigned w = 0; w < sim->nodes[master].workers_count; w++) {
+		uint64_t term = 0;
+
+		if (!sim_check_open(&sim->nodes[master].workers[w], device, &term))
+			return "a worker of its master takes no writes";
+	}
+	/* What an operator has taken out stays out. */
+	if (record->backups_count < backups && sim->plan.fault_weight[SIM_FAULT_ROLE] == 0)
+		return "it lacks backups";
+	if (record->insync_count != record->backups_count + 1)
+		return "its in-sync set is not whole";
+	for (unsigned i = 0; i < record->insync_count; i++) {
+		if (!lives(sim, &record->insync[i]))
+			return "a dead copy is in its in-sync set";
+		if (!copies_equal(sim, (unsigned)master,
+			    (unsigned)sim_node_number(record->insync[i].node), device))
+			return "its copies differ";
+	}
+	return NULL;
+}
+
+static const char *queues_rest(const struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->plan.nodes; i++)
+		for (unsigned w = 0; w < sim->nodes[i].workers_count; w++) {
+			struct weir_replica_stats stats;
+
+			if (!sim->nodes[i].alive)
+				return "a node is down";
+			weir_replica_stats(sim->nodes[i].workers[w].replica, &stats);
+			if (stats.queued_now != 0 || stats.pending_now != 0)
+				return "a queue is not empty";
+		}
+	return NULL;
+}
+
+const char *sim_check_rest(struct sim *sim)
+{
+	static char text[96];
+	const char *what = queues_rest(sim);
+
+	if (what != NULL)
+		return what;
+	if (!sim_clients_idle(sim))
+		return "a client waits";
+	for (unsigned i = 0; i < sim->plan.devices; i++) {
+		if (sim_check_hopeless(sim, i))
+			continue;
+		what = device_rest(sim, i);
+		if (what == NULL)
+			continue;
+		snprintf(text, sizeof(text), "d%u: %s", i, what);
+		return text;
+	}
+	return NULL;
+}
+
+/** All is at rest: what the master holds must be explained by all that was answered. */
+void sim_check_final(struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->plan.devices; i++) {
+		const struct weir_record *record = sim_coord_record(sim, i);
+
+		if (sim_check_hopeless(sim, i)) {
+			sim->stats.stuck++;
+			continue;
+		}
+		for (unsigned rule = 0; rule < sim->plan.rules; rule++)
+			sim_model_read(sim, i, rule,
+				sim_check_value(
+					&sim->nodes[sim_node_number(record->master.node)], i, rule),
+				true);
+	}
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <string.h>
+
+#include "sim.h"
+
+/* Answers may come so long after the deadline: a worker's idle turn, and its scan. */
+#define SLACK_NS SIM_MS(250)
+
+void sim_client_begin(struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->plan.clients; i++) {
+		struct sim_client *client = &sim->clients[i];
+
+		client->number = i;
+		client->seq = sim_push(sim, SIM_CLIENT,
+			sim->now_ns + sim_below(sim, sim->plan.think_ns + 1), i, 0, NULL);
+	}
+}
+
+static void next_at(struct sim *sim, struct sim_client *client, uint64_t at_ns)
+{
+	client->seq = sim_push(sim, SIM_CLIENT, at_ns, client->number, 0, NULL);
+}
+
+static void next_soon(struct sim *sim, struct sim_client *client)
+{
+	next_at(sim, client,
+		sim->now_ns + sim_between(sim, sim->plan.think_ns / 4, sim->plan.think_ns + 1));
+}
+
+static unsigned anybody(struct sim *sim)
+{
+	return (unsigned)sim_below(sim, sim->plan.nodes);
+}
+
+/* As a client follows NOTMASTER; now and then it tries another. */
+static void follow(struct sim *sim, struct sim_client *client)
+{
+	const struct sim_node *node = &sim->nodes[client->node];
+	const struct sim_standing *standing = &node->standing[client->device];
+	int master =
+		node->alive && standing->known ? sim_node_number(standing->record.master.node) : -1;
+
+	if (master < 0 || (unsigned)master == client->node || sim_chance(sim, 100000))
+		master = (int)anybody(sim);
+	client->believed[client->device] = (uint8_t)master;
+}
+
+static unsigned pick_op(struct sim *sim)
+{
+	static const uint8_t ops[16] = {WEIR_OP_ADD, WEIR_OP_ADD, WEIR_OP_ADD, WEIR_OP_ADD,
+		WEIR_OP_ADD, WEIR_OP_MODIFY, WEIR_OP_MODIFY, WEIR_OP_REMOVE, WEIR_OP_REMOVE,
+		WEIR_OP_REPORT, WEIR_OP_REPORT, WEIR_OP_PENDING, WEIR_OP_REMOVED, WEIR_OP_REMOVED,
+		SIM_OP_READ, SIM_OP_READ};
+
+	return ops[sim_below(sim, 16)];
+}
+
+static void read_now(struct sim *sim, struct sim_client *client)
+{
+	struct sim_node *node = &sim->nodes[client->node];
+
+	if (!node->alive || sim_node_paused(node) != 0 || !sim_check_gate(node, client->device)) {
+		follow(sim, client);
+		next_at(sim, client, sim->now_ns + sim_between(sim, SIM_MS(1), SIM_MS(5)));
+		return;
+	}
+	sim->stats.operations++;
+	sim->stats.reads++;
+	if (sim->options->gate_reads || sim->options->strict_reads)
+		sim_model_read(sim, client->device, client->rule,
+			sim_check_value(node, client->device, client->rule),
+			sim->options->strict_reads);
+	next_soon(sim, client);
+}
+
+static void task_make(struct sim *sim, struct sim_client *client, uint32_t cookie)
+{
+	struct weir_task *task = &client->task;
+	const struct weir_rule *rule = sim->devices[client->device].rules[client->rule];
+
+	memset(task, 0, sizeof(*task));
+	memcpy(&task->entry.rule, rule, weir_rule_bytes(rule));
+	task->entry.rule.cookie = cookie;
+	task->entry.packets = cookie;
+	task->device_key = sim->devices[client->device].key;
+	task->deadline_ns = sim->now_ns + sim->plan.deadline_ns;
+	task->owner = client;
+	task->op = client->op;
+	task->ack = client->ack;
+	task->room = sizeof(client->rule_bytes);
+}
+
+static void submit(struct sim *sim, struct sim_client *client)
+{
+	struct sim_node *node = &sim->nodes[client->node];
+	struct sim_worker *worker;
+	uint32_t cookie = ++sim->cookies;
+
+	task_make(sim, client, cookie);
+	worker = &node->workers[weir_flow_shard(client->task.entry.rule.flow_id) %
+				node->workers_count];
+	client->slot =
+		(uint8_t)sim_model_invoke(sim, client->device, client->rule, client->op, cookie);
+	client->waiting = true;
+	client->life = node->life;
+	client->began_ns = sim->now_ns;
+	*worker->tasks_tail = &client->task;
+	worker->tasks_tail = &client->task.next;
+	sim_node_wake(worker, sim->now_ns + sim_between(sim, SIM_US(1), SIM_US(50)));
+	sim_note(sim, "%sc%lu asks n%lu: operation %lu on d%lu rule %lu, cookie %lu", "",
+		client->number, client->node, client->op, client->device, client->rule, cookie);
+}
+
+void sim_client_next(struct sim *sim, struct sim_client *client)
+{
+	if (sim->last_call) {
+		client->done = true;
+		return;
+	}
+	client->device = (uint8_t)sim_below(sim, sim->plan.devices);
+	client->rule = (uint8_t)sim_below(sim, sim->plan.rules);
+	client->op = (uint8_t)pick_op(sim);
+	client->ack = sim_chance(sim, sim->plan.local_ppm) ? WEIR_ACK_LOCAL : WEIR_ACK_INSYNC;
+	client->node = client->believed[client->device];
+	if (client->op == SIM_OP_READ)
+		read_now(sim, client);
+	else if (sim->nodes[client->node].alive)
+		submit(sim, client);
+	else {
+		client->believed[client->device] = (uint8_t)anybody(sim);
+		next_at(sim, client, sim->now_ns + sim_between(sim, SIM_MS(1), SIM_MS(10)));
+	}
+}
+
+static void fate_unknown(struct sim *sim, struct sim_client *client)
+{
+	sim->stats.unknown++;
+	sim_model_ghost(sim, client->device, client->rule, client->slot);
+}
+
+static void answered_ok(struct sim_worker *worker, struct sim_client *client)
+{
+	struct sim *sim = worker->node->sim;
+
+	sim->stats.ok++;
+	if (sim->now_ns >= worker->lease_ns)
+		sim_fail(sim, "n%u.%u answers OK after its lease", worker->node->number,
+			worker->number);
+	if (client->ack == WEIR_ACK_LOCAL)
+		sim_model_ghost(sim, client->device, client->rule, client->slot);
+	else
+		sim_model_return(sim, client->device, client->rule, client->slot, true);
+}
+
+static void outcome(struct sim_worker *worker, struct sim_client *client, int err)
+{
+	struct sim *sim = worker->node->sim;
+
+	switch (err) {
+	case 0:
+		answered_ok(worker, client);
+		break;
+	case WEIR_NOTFOUND:
+	case WEIR_EXTRANEOUS:
+		sim->stats.ok++;
+		if (client->ack == WEIR_ACK_LOCAL)
+			sim_model_ghost(sim, client->device, client->rule, client->slot);
+		else
+			sim_model_return(sim, client->device, client->rule, client->slot, false);
+		break;
+	case WEIR_UNKNOWN:
+		fate_unknown(sim, client);
+		break;
+	case WEIR_NOTMASTER:
+	case WEIR_FENCED:
+	case WEIR_BUSY:
+	case WEIR_TIMEOUT:
+		sim->stats.refused++;
+		sim_model_never(sim, client->device, client->rule, client->slot);
+		break;
+	default:
+		sim_fail(sim, "an operation is answered %s", weir_err_code(err));
+	}
+}
+
+void sim_client_answer(struct sim_worker *worker, struct weir_task *task)
+{
+	struct sim *sim = worker->node->sim;
+	struct sim_client *client = task->owner;
+
+	sim_note(sim, "%s is n%lu's answer to c%lu, cookie %lu",
+		task->err == 0 ? "OK" : weir_err_code(task->err), worker->node->number,
+		client->number, task->entry.rule.cookie, 0, 0, 0);
+	if (!client->waiting || client->life != worker->node->life ||
+		client->node != worker->node->number)
+		sim_fail(sim, "n%u answers a task of c%u twice", worker->node->number,
+			client->number);
+	client->waiting = false;
+	sim->stats.operations++;
+	outcome(worker, client, task->err);
+	if (task->err == WEIR_NOTMASTER || task->err == WEIR_FENCED) {
+		follow(sim, client);
+		next_at(sim, client, sim->now_ns + sim_between(sim, SIM_MS(1), SIM_MS(10)));
+	} else {
+		next_soon(sim, client);
+	}
+}
+
+/** Its process is gone: what has become of the task nobody knows. */
+void sim_client_orphan(struct sim_node *node)
+{
+	struct sim *sim = node->sim;
+
+	for (unsigned i = 0; i < sim->plan.clients; i++) {
+		struct sim_client *client = &sim->clients[i];
+
+		if (!client->waiting || client->node != node->number || client->life != node->life)
+			continue;
+		client->waiting = false;
+		fate_unknown(sim, client);
+		client->believed[client->device] = (uint8_t)anybody(sim);
+		next_at(sim, client, sim->now_ns + sim_between(sim, SIM_MS(1), SIM_MS(20)));
+	}
+}
+
+bool sim_clients_idle(const struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->plan.clients; i++)
+		if (sim->clients[i].waiting)
+			return false;
+	return true;
+}
+
+/** No task is forgotten: it is answered by its deadline, when nothing stood still. */
+void sim_clients_check(struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->plan.clients; i++) {
+		const struct sim_client *client = &sim->clients[i];
+		const struct sim_node *node = &sim->nodes[client->node];
+		uint64_t from_ns = client->task.deadline_ns > node->unpaused_ns
+					   ? client->task.deadline_ns
+					   : node->unpaused_ns;
+
+		if (client->waiting && sim->now_ns > from_ns + SLACK_NS + 2 * sim->plan.idle_ns)
+			sim_fail(sim, "n%u has not answered c%u, asked at %lu ms, cookie %lu",
+				client->node, i, (unsigned long)(client->began_ns / WEIR_NS_PER_MS),
+				(unsigned long)client->task.entry.rule.cookie);
+	}
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <string.h>
+
+#include "sim.h"
+
+static const char *const names[SIM_FAULTS_COUNT] = {
+	[SIM_FAULT_CRASH] = "crash",
+	[SIM_FAULT_PAUSE] = "pause",
+	[SIM_FAULT_STALL_WORKER] = "stall of a worker",
+	[SIM_FAULT_STALL_CONTROL] = "stall of a control core",
+	[SIM_FAULT_BREAK] = "broken session",
+	[SIM_FAULT_BLOCK] = "one way blocked",
+	[SIM_FAULT_PARTITION] = "partition",
+	[SIM_FAULT_COORD_DOWN] = "coordinator down",
+	[SIM_FAULT_COORD_HANG] = "coordinator hangs",
+	[SIM_FAULT_COORD_FAILOVER] = "coordinator fails over",
+	[SIM_FAULT_COORD_CUT] = "node cut off from the coordinator",
+	[SIM_FAULT_COORD_EMPTY] = "coordinator empty",
+	[SIM_FAULT_WALL] = "wall clock jumps",
+	[SIM_FAULT_HAND_OVER] = "handover",
+	[SIM_FAULT_ROLE] = "role set",
+	[SIM_FAULT_LEAVE] = "leave",
+};
+
+/* Mostly short against the lease, at times longer. */
+static uint64_t some_time(struct sim *sim)
+{
+	uint64_t lease_ns = SIM_MS(sim->plan.lease_ms);
+
+	if (sim_chance(sim, 400000))
+		return sim_between(sim, lease_ns / 2, 3 * lease_ns);
+	return sim_between(sim, SIM_MS(1), lease_ns / 2);
+}
+
+static bool holds(const struct sim *sim, const struct weir_record *record, unsigned node)
+{
+	for (unsigned i = 0; i < record->insync_count; i++)
+		if (strcmp(record->insync[i].node, sim->nodes[node].id) == 0)
+			return sim->nodes[node].alive && !sim->nodes[node].dying &&
+			       sim->nodes[node].doom == 0 && !sim->nodes[node].leaving &&
+			       weir_tenure_incarnation(sim->nodes[node].tenure) ==
+				       record->insync[i].incarnation;
+	return false;
+}
+
+static bool spare(struct sim *sim, const struct weir_record *record, unsigned node)
+{
+	if (record == NULL)
+		return false;
+	for (unsigned i = 0; i < sim->plan.nodes; i++)
+		if (i != node && holds(sim, record, i))
+			return true;
+	return false;
+}
+
+/* Whether for each device an in-sync copy lives elsewhere: else nothing could go on. */
+static bool may_die(struct sim *sim, unsigned node)
+{
+	if (sim->plan.lossy)
+		return true;
+	for (unsigned i = 0; i < sim->plan.devices; i++)
+		if (!spare(sim, weir_coord_rules_record(sim->coord.first, sim->devices[i].name),
+			    node) ||
+			!spare(sim, sim_coord_record(sim, i), node))
+			return false;
+	return true;
+}
+
+static void crash(struct sim *sim, struct sim_node *node)
+{
+	if (!node->alive || !may_die(sim, node->number))
+		return;
+	sim->stats.crashes++;
+	/* At some effect of what it does next, or in the midst of nothing. */
+	node->doom = 1 + (unsigned)sim_below(sim, 20);
+	sim_push(sim, SIM_DEATH, sim->now_ns + sim_below(sim, SIM_MS(5)), node->number, 0, NULL);
+}
+
+static void leave(struct sim *sim, struct sim_node *node)
+{
+	if (!node->alive || node->leaving || sim_node_paused(node) || !may_die(sim, node->number))
+		return;
+	node->leaving = true;
+	weir_tenure_leave(node->tenure, sim->now_ns);
+	if (node->dying)
+		sim_node_death(node);
+	else
+		sim_node_control_wake(node, sim->now_ns);
+}
+
+static void partition(struct sim *sim)
+{
+	uint32_t side = (uint32_t)sim_below(sim, 1U << sim->plan.nodes);
+	uint64_t until_ns = sim->now_ns + some_time(sim);
+
+	for (unsigned a = 0; a < sim->plan.nodes; a++)
+		for (unsigned b = 0; b < sim->plan.nodes; b++)
+			if ((side >> a & 1) != (side >> b & 1))
+				sim_net_block(sim, a, b, until_ns);
+	for (unsigned a = 0; a < sim->plan.nodes; a++)
+		if ((side >> a & 1) && sim_chance(sim, 300000))
+			sim->coord.cut_ns[a] = until_ns;
+}
+
+static void operate(struct sim *sim, struct sim_node *node, bool master)
+{
+	const char *device = sim->devices[sim_below(sim, sim->plan.devices)].name;
+	unsigned to = (unsigned)sim_below(sim, sim->plan.nodes);
+	enum weir_role role = master                    ? WEIR_ROLE_MASTER
+			      : sim_chance(sim, 500000) ? WEIR_ROLE_BACKUP
+							: WEIR_ROLE_NONE;
+
+	if (!node->alive || sim_node_paused(node))
+		return;
+	sim_note(sim, "%s of d%lu for n%lu asked at n%lu", weir_role_name(role),
+		(uint64_t)(device[1] - '0'), to, node->number, 0, 0, 0);
+	weir_tenure_role_set(
+		node->tenure, ++sim->tickets, device, sim->nodes[to].id, role, sim->now_ns);
+	if (node->dying)
+		sim_node_death(node);
+	else
+		sim_node_control_wake(node, sim->now_ns);
+}
+
+static void stall(struct sim *sim, struct sim_node *node, uint64_t *paused_ns)
+{
+	*paused_ns = sim->now_ns + some_time(sim);
+	if (*paused_ns > node->unpaused_ns)
+		node->unpaused_ns = *paused_ns;
+}
+
+static void commit(struct sim *sim, enum sim_fault fault)
+{
+	struct sim_node *node = &sim->nodes[sim_below(sim, sim->plan.nodes)];
+	unsigned other = (unsigned)sim_below(sim, sim->plan.nodes);
+	uint64_t time_ns = some_time(sim);
+
+	sim_note(sim, "%s (n%lu, n%lu, %lu ms)", names[fault], node->number, other,
+		time_ns / WEIR_NS_PER_MS, 0, 0, 0);
+	switch (fault) {
+	case SIM_FAULT_CRASH:
+		crash(sim, node);
+		break;
+	case SIM_FAULT_PAUSE:
+		sim_node_pause(node, sim->now_ns + time_ns);
+		break;
+	case SIM_FAULT_STALL_WORKER:
+		stall(sim, node, &node->workers[sim_below(sim, node->workers_count)].paused_ns);
+		break;
+	case SIM_FAULT_STALL_CONTROL:
+		stall(sim, node, &node->control_paused_ns);
+		break;
+	case SIM_FAULT_BREAK:
+		if (sim->pairs_count > 0)
+			sim_net_close(&sim->pairs[sim_below(sim, sim->pairs_count)]
+					       .ends[sim_below(sim, 2)]);
+		break;
+	case SIM_FAULT_BLOCK:
+		if (other != node->number)
+			sim_net_block(sim, node->number, other, sim->now_ns + time_ns);
+		break;
+	case SIM_FAULT_PARTITION:
+		partition(sim);
+		break;
+	case SIM_FAULT_COORD_DOWN:
+		sim->coord.down_ns = sim->now_ns + time_ns;
+		break;
+	case SIM_FAULT_COORD_HANG:
+		sim->coord.hang_ns = sim->now_ns + time_ns;
+		break;
+	case SIM_FAULT_COORD_FAILOVER:
+		sim_coord_failover(sim);
+		break;
+	case SIM_FAULT_COORD_CUT:
+		sim->coord.cut_ns[node->number] = sim->now_ns + time_ns;
+		break;
+	case SIM_FAULT_COORD_EMPTY:
+		sim_coord_empty(sim);
+		break;
+	case SIM_FAULT_WALL:
+		node->wall_shift_ns +=
+			(int64_t)sim_below(sim, 20 * WEIR_NS_PER_S) - (int64_t)(10 * WEIR_NS_PER_S);
+		break;
+	case SIM_FAULT_HAND_OVER:
+		operate(sim, node, true);
+		break;
+	case SIM_FAULT_ROLE:
+		operate(sim, node, false);
+		break;
+	case SIM_FAULT_LEAVE:
+		leave(sim, node);
+		break;
+	case SIM_FAULTS_COUNT:
+		break;
+	}
+}
+
+void sim_fault(struct sim *sim)
+{
+	uint64_t total = 0, pick;
+	unsigned fault = 0;
+
+	if (sim->calm)
+		return;
+	sim_push(sim, SIM_FAULT,
+		sim->now_ns + sim_between(sim, sim->plan.fault_ns / 8, 2 * sim->plan.fault_ns), 0,
+		0, NULL);
+	for (unsigned i = 0; i < SIM_FAULTS_COUNT; i++)
+		total += sim->plan.fault_weight[i];
+	if (total == 0)
+		return;
+	pick = sim_below(sim, total);
+	while (pick >= sim->plan.fault_weight[fault])
+		pick -= sim->plan.fault_weight[fault++];
+	sim->stats.faults++;
+	commit(sim, (enum sim_fault)fault);
+}
+
+/** From now on all goes well. */
+void sim_fault_end(struct sim *sim)
+{
+	sim_note(sim, "%s: faults end", "calm", 0, 0, 0, 0, 0, 0);
+	sim->calm = true;
+	sim->calm_ns = sim->now_ns;
+	sim->coord.down_ns = sim->coord.hang_ns = 0;
+	memset(sim->coord.cut_ns, 0, sizeof(sim->coord.cut_ns));
+	for (unsigned a = 0; a < sim->plan.nodes; a++)
+		for (unsigned b = 0; b < sim->plan.nodes; b++)
+			if (sim->blocked_ns[a][b] > sim->now_ns) {
+				sim->blocked_ns[a][b] = sim->now_ns;
+				sim_net_heal(sim, a, b);
+			}
+	for (unsigned i = 0; i < sim->plan.nodes; i++) {
+		struct sim_node *node = &sim->nodes[i];
+
+		node->paused_ns = node->control_paused_ns = 0;
+		node->doom = 0;
+		if (!node->alive) {
+			sim_push(sim, SIM_BIRTH, sim->now_ns + SIM_MS(10), i, 0, NULL);
+			continue;
+		}
+		sim_node_control_wake(node, sim->now_ns);
+		for (unsigned w = 0; w < node->workers_count; w++) {
+			node->workers[w].paused_ns = 0;
+			sim_node_wake(&node->workers[w], sim->now_ns);
+		}
+	}
+}

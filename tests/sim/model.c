@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Whether the answers about one rule have an order that explains them (linearizability, after
+ * Wing and Gong 1993, and Lowe 2017): all worlds that are possible after the answers so far are
+ * kept. A world is a value and which of the open operations have happened in it. An operation
+ * whose answer is UNKNOWN (a ghost) may happen at any time, once, or never; so a world in which
+ * it has not happened yet can do all that the same world can in which it has.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+
+struct set {
+	unsigned count;
+	bool full;
+	struct sim_world *worlds;
+};
+
+static bool value_equal(const struct sim_value *a, const struct sim_value *b)
+{
+	return a->cookie == b->cookie && (a->cookie == 0 || a->state == b->state);
+}
+
+/* Whether `a` can do all that `b` can. */
+static bool covers(
+	const struct sim_register *reg, const struct sim_world *a, const struct sim_world *b)
+{
+	uint32_t real = reg->open & ~reg->ghosts;
+
+	return value_equal(&a->value, &b->value) && ((a->left ^ b->left) & real) == 0 &&
+	       ((a->ok ^ b->ok) & real & ~a->left) == 0 && (b->left & ~a->left) == 0;
+}
+
+/* @return whether it is new */
+static bool set_add(const struct sim_register *reg, struct set *set, const struct sim_world *world)
+{
+	for (unsigned i = 0; i < set->count; i++)
+		if (covers(reg, &set->worlds[i], world))
+			return false;
+	if (set->count == SIM_WORLDS) {
+		set->full = true;
+		return false;
+	}
+	set->worlds[set->count++] = *world;
+	return true;
+}
+
+/* What an operation does to a world. */
+static struct sim_world happen(
+	const struct sim_register *reg, const struct sim_world *before, unsigned slot)
+{
+	struct sim_world after = *before;
+	struct sim_value *value = &after.value;
+	bool there = value->cookie != 0;
+
+	after.left &= ~(1U << slot);
+	after.ok &= ~(1U << slot);
+	if (reg->slots[slot].op != WEIR_OP_ADD && !there)
+		return after;
+	after.ok |= 1U << slot;
+	switch (reg->slots[slot].op) {
+	case WEIR_OP_ADD:
+	case WEIR_OP_MODIFY:
+		*value = (struct sim_value){
+			.cookie = reg->slots[slot].cookie, .state = WEIR_FLOW_PENDING_ADD};
+		break;
+	case WEIR_OP_REMOVE:
+		value->state = WEIR_FLOW_PENDING_REMOVE;
+		break;
+	case WEIR_OP_REPORT:
+		if (value->state == WEIR_FLOW_PENDING_ADD)
+			value->state = WEIR_FLOW_ADDED;
+		break;
+	case WEIR_OP_PENDING:
+		value->state = WEIR_FLOW_PENDING_ADD;
+		break;
+	case WEIR_OP_REMOVED:
+		*value = (struct sim_value){0};
+		break;
+	}
+	return after;
+}
+
+/* All worlds that can come of these by open operations, these included. */
+static void closure(const struct sim_register *reg, struct set *all)
+{
+	memcpy(all->worlds, reg->worlds, reg->count * sizeof(all->worlds[0]));
+	all->count = reg->count;
+	for (unsigned i = 0; i < all->count; i++)
+		for (uint32_t left = all->worlds[i].left; left != 0; left &= left - 1) {
+			struct sim_world world =
+				happen(reg, &all->worlds[i], (unsigned)__builtin_ctz(left));
+
+			set_add(reg, all, &world);
+		}
+}
+
+static struct sim_register *register_of(struct sim *sim, unsigned device, unsigned rule)
+{
+	return &sim->devices[device].registers[rule];
+}
+
+void sim_model_begin(struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->plan.devices; i++)
+		for (unsigned j = 0; j < sim->plan.rules; j++) {
+			struct sim_register *reg = register_of(sim, i, j);
+
+			reg->worlds = calloc(SIM_WORLDS, sizeof(*reg->worlds));
+			weir_assert(reg->worlds != NULL);
+			reg->count = 1;
+		}
+}
+
+void sim_model_end(struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->plan.devices; i++)
+		for (unsigned j = 0; j < sim->plan.rules; j++)
+			free(register_of(sim, i, j)->worlds);
+}
+
+static void blind(struct sim *sim, struct sim_register *reg)
+{
+	sim->stats.blind++;
+	reg->blind = true;
+	reg->open = reg->ghosts = 0;
+	reg->count = 0;
+}
+
+/* `reg->worlds` becomes those of `kept`. @return false: there is none */
+static bool keep(struct sim *sim, struct sim_register *reg, const struct set *kept)
+{
+	if (kept->full) {
+		blind(sim, reg);
+		return true;
+	}
+	if (kept->count == 0)
+		return false;
+	memcpy(reg->worlds, kept->worlds, kept->count * sizeof(reg->worlds[0]));
+	reg->count = kept->count;
+	return true;
+}
+
+static struct sim_world scratch[2][SIM_WORLDS];
+
+static void describe(struct sim *sim, const struct sim_register *reg, const char *when)
+{
+	for (unsigned i = 0; i < reg->count && i < 8; i++)
+		sim_note(sim, "%s: possible was rule %lu in state %lu, open %lx", when,
+			reg->worlds[i].value.cookie, reg->worlds[i].value.state,
+			reg->worlds[i].left, 0, 0, 0);
+	for (unsigned i = 0; i < SIM_SLOTS; i++)
+		if (reg->open & 1U << i)
+			sim_note(sim,
+				"%s: open is operation %lu with cookie %lu in slot %lu, ghost %lu",
+				when, reg->slots[i].op, reg->slots[i].cookie, i,
+				(reg->ghosts & 1U << i) != 0, 0, 0);
+}
+
+static void broken(struct sim *sim, unsigned device, unsigned rule, const char *what)
+{
+	struct sim_register *reg = register_of(sim, device, rule);
+
+	if (!sim->plan.lossy) {
+		describe(sim, reg, "before");
+		sim_fail(
+			sim, "d%u rule %u: no order of operations explains %s", device, rule, what);
+	}
+	sim->stats.lost++;
+	blind(sim, reg);
+}
+
+unsigned sim_model_invoke(
+	struct sim *sim, unsigned device, unsigned rule, unsigned op, uint32_t cookie)
+{
+	struct sim_register *reg = register_of(sim, device, rule);
+	unsigned slot;
+
+	if (reg->blind)
+		return SIM_SLOTS;
+	if (reg->open == UINT32_MAX) {
+		blind(sim, reg);
+		return SIM_SLOTS;
+	}
+	slot = (unsigned)__builtin_ctz(~reg->open);
+	reg->open |= 1U << slot;
+	reg->slots[slot].op = (uint8_t)op;
+	reg->slots[slot].cookie = cookie;
+	for (unsigned i = 0; i < reg->count; i++)
+		reg->worlds[i].left |= 1U << slot;
+	return slot;
+}
+
+static bool is_known(const struct sim_register *reg, unsigned slot)
+{
+	return !reg->blind && slot < SIM_SLOTS && (reg->open & 1U << slot) != 0;
+}
+
+/** It has happened before now, and found (or did not find) what it needed. */
+void sim_model_return(struct sim *sim, unsigned device, unsigned rule, unsigned slot, bool ok)
+{
+	struct sim_register *reg = register_of(sim, device, rule);
+	struct set all = {.worlds = scratch[0]}, kept = {.worlds = scratch[1]};
+	uint32_t bit = 1U << slot;
+
+	if (!is_known(reg, slot))
+		return;
+	closure(reg, &all);
+	reg->open &= ~bit;
+	for (unsigned i = 0; i < all.count; i++) {
+		struct sim_world *world = &all.worlds[i];
+
+		if ((world->left & bit) == 0 && ((world->ok & bit) != 0) == ok) {
+			world->ok &= ~bit;
+			set_add(reg, &kept, world);
+		}
+	}
+	kept.full |= all.full;
+	if (!keep(sim, reg, &kept)) {
+		reg->open |= bit;
+		broken(sim, device, rule,
+			ok ? "an operation that was answered OK"
+			   : "an operation that did not find the rule");
+	}
+}
+
+/** It was answered that nothing was done. */
+void sim_model_never(struct sim *sim, unsigned device, unsigned rule, unsigned slot)
+{
+	struct sim_register *reg = register_of(sim, device, rule);
+	struct set kept = {.worlds = scratch[1]};
+	uint32_t bit = 1U << slot;
+
+	if (!is_known(reg, slot))
+		return;
+	reg->open &= ~bit;
+	for (unsigned i = 0; i < reg->count; i++) {
+		struct sim_world world = reg->worlds[i];
+
+		if ((world.left & bit) == 0)
+			continue;
+		world.left &= ~bit;
+		set_add(reg, &kept, &world);
+	}
+	if (!keep(sim, reg, &kept))
+		broken(sim, device, rule, "that an operation did nothing");
+}
+
+void sim_model_ghost(struct sim *sim, unsigned device, unsigned rule, unsigned slot)
+{
+	struct sim_register *reg = register_of(sim, device, rule);
+	struct set kept = {.worlds = scratch[1]};
+
+	if (!is_known(reg, slot))
+		return;
+	reg->ghosts |= 1U << slot;
+	for (unsigned i = 0; i < reg->count; i++)
+		set_add(reg, &kept, &reg->worlds[i]);
+	keep(sim, reg, &kept);
+}
+
+void sim_model_read(
+	struct sim *sim, unsigned device, unsigned rule, struct sim_value value, bool narrow)
+{
+	struct sim_register *reg = register_of(sim, device, rule);
+	struct set all = {.worlds = scratch[0]}, kept = {.worlds = scratch[1]};
+
+	if (reg->blind)
+		return;
+	closure(reg, &all);
+	for (unsigned i = 0; i < all.count; i++)
+		if (value_equal(&all.worlds[i].value, &value))
+			set_add(reg, &kept, &all.worlds[i]);
+	if (kept.count == 0 && !all.full) {
+		sim_note(sim, "%sd%lu rule %lu: there is rule %lu in state %lu", "", device, rule,
+			value.cookie, value.state, 0, 0);
+		broken(sim, device, rule, "what is there");
+	} else if (narrow) {
+		kept.full |= all.full;
+		keep(sim, reg, &kept);
+	}
+}
+
+void sim_model_truth(struct sim *sim, unsigned device, unsigned rule, struct sim_value value)
+{
+	struct sim_register *reg = register_of(sim, device, rule);
+	struct set kept = {.worlds = scratch[1]};
+	uint32_t ghosts;
+
+	sim_model_read(sim, device, rule, value, true);
+	if (reg->blind) {
+		/* Where nothing is open, what stands there is known again. */
+		return;
+	}
+	ghosts = reg->ghosts;
+	reg->ghosts = 0;
+	reg->open &= ~ghosts;
+	for (unsigned i = 0; i < reg->count; i++) {
+		struct sim_world world = reg->worlds[i];
+
+		world.left &= ~ghosts;
+		world.ok &= ~ghosts;
+		set_add(reg, &kept, &world);
+	}
+	keep(sim, reg, &kept);
+}

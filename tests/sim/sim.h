@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * A whole cluster in one thread, under virtual time, decided by a seed.
+ *
+ * The production code of lib/replica, lib/tenure, lib/wire, lib/table and coord/solo/rules runs
+ * unchanged; what lib/store, lib/link and the Redis driver do around it is played here, with all
+ * that may go wrong. Checkers look on all through the run.
+ *
+ *     sim.c     time, events, trace, verdict; a run from begin to end
+ *     plan.c    what a seed means: size of the cluster, speeds, which faults how often
+ *     net.c     sessions between workers: order, delay, breaks, one-way stalls, bounded room
+ *     node.c    a process: its workers' turns, its control core, birth and death
+ *     coord.c   the coordinator: slow, absent, forgetful, failing over
+ *     client.c  clients: operations, where they are sent, what their answers mean
+ *     model.c   what a rule may be, given all answers so far (linearizability)
+ *     check.c   who is open, are copies equal, has all come to rest
+ *     fault.c   who suffers what, when
+ *     rcu.c     grace periods of a single thread
+ */
+#ifndef TESTS_SIM_SIM_H
+#define TESTS_SIM_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "coord/request.h"
+#include "coord/solo/rules.h"
+#include "replica/replica.h"
+#include "tenure/tenure.h"
+
+#define SIM_NODES    5
+#define SIM_WORKERS  4
+#define SIM_DEVICES  4
+#define SIM_RULES    8
+#define SIM_CLIENTS  24
+#define SIM_TRACE    64 /**< events that a verdict shows at most */
+#define SIM_NEVER    UINT64_MAX
+#define SIM_MS(n)    ((uint64_t)(n)*WEIR_NS_PER_MS)
+#define SIM_US(n)    ((uint64_t)(n)*WEIR_NS_PER_US)
+#define SIM_ENDS_MAX (SIM_NODES * SIM_WORKERS)
+
+struct sim;
+struct sim_node;
+
+/* ------------------------------------------------------------------------------ events --- */
+
+enum sim_event_kind {
+	SIM_TURN,    /**< a worker's turn */
+	SIM_CONTROL, /**< the control core wakes */
+	SIM_ANSWER,  /**< the coordinator's answer reaches a control core */
+	SIM_HINT,
+	SIM_REQUEST,   /**< a request reaches the coordinator */
+	SIM_CONFIRM,   /**< what it did reaches the coordinator's copy */
+	SIM_OVERDUE,   /**< a request's time is up */
+	SIM_LINK,      /**< two workers' ends are looked at */
+	SIM_CLIENT,    /**< a client goes on */
+	SIM_FAULT,     /**< something breaks */
+	SIM_HEAL,      /**< a direction between two nodes is open again */
+	SIM_BIRTH,     /**< a process starts */
+	SIM_DEATH,     /**< a process ends */
+	SIM_CHECK,     /**< checkers look at everything */
+	SIM_COORD_UP,  /**< the coordinator is back */
+	SIM_CALM,      /**< faults end */
+	SIM_LAST_CALL, /**< clients end */
+};
+
+struct sim_event {
+	uint64_t at_ns;
+	uint64_t seq;
+	uint8_t kind;
+	uint8_t node;
+	uint8_t worker;
+	uint32_t life;
+	void *what;
+};
+
+/* -------------------------------------------------------------------------------- plan --- */
+
+enum sim_fault {
+	SIM_FAULT_CRASH,
+	SIM_FAULT_PAUSE,
+	SIM_FAULT_STALL_WORKER,
+	SIM_FAULT_STALL_CONTROL,
+	SIM_FAULT_BREAK,
+	SIM_FAULT_BLOCK,
+	SIM_FAULT_PARTITION,
+	SIM_FAULT_COORD_DOWN,
+	SIM_FAULT_COORD_HANG,
+	SIM_FAULT_COORD_FAILOVER,
+	SIM_FAULT_COORD_CUT,
+	SIM_FAULT_COORD_EMPTY,
+	SIM_FAULT_WALL,
+	SIM_FAULT_HAND_OVER,
+	SIM_FAULT_ROLE,
+	SIM_FAULT_LEAVE,
+	SIM_FAULTS_COUNT,
+};
+
+struct sim_plan {
+	bool hell;
+	bool lossy; /**< acknowledged writes may be lost: outside of the assumption */
+	unsigned nodes, devices, rules, clients;
+	unsigned workers[SIM_NODES];
+	bool crowded; /**< all rules share a few buckets */
+	uint8_t backup_count;
+	bool unclean;
+	uint32_t lease_ms, join_grace_ms;
+	uint64_t insync_timeout_ns, anti_entropy_ns, deadline_ns;
+	uint64_t idle_ns;                 /**< a worker without work looks so often */
+	uint64_t delay_ns, delay_tail_ns; /**< of messages; the tail now and then */
+	uint32_t tail_ppm;                /**< messages that take the tail */
+	uint64_t coord_ns, coord_tail_ns; /**< one way to the coordinator */
+	uint32_t coord_tail_ppm;          /**< requests that take the tail */
+	uint32_t coord_lose_ppm;          /**< requests or answers that are lost */
+	uint64_t coord_timeout_ns;        /**< of a driver */
+	uint64_t think_ns;                /**< of clients */
+	uint32_t local_ppm;               /**< writes with ack=local */
+	uint32_t room_bytes;              /**< of a stream */
+	uint64_t fault_ns;                /**< mean time between faults; 0: none */
+	uint32_t fault_weight[SIM_FAULTS_COUNT];
+	uint64_t length_ns; /**< until faults end */
+	uint64_t rest_ns;   /**< in which all must come to rest then */
+};
+
+void sim_plan_make(struct sim *sim);
+
+/* ------------------------------------------------------------------------------- parts --- */
+
+struct sim_message {
+	struct sim_message *next;
+	uint64_t session;
+	uint64_t at_ns;
+	uint32_t len;
+	uint8_t bytes[];
+};
+
+/** One worker's end of a stream to one worker of another node. */
+struct sim_end {
+	struct sim_worker *worker;
+	struct sim_end *other;
+	struct sim_pair *pair;
+	uint64_t session;                 /**< as the link has it; 0: none */
+	uint64_t told;                    /**< as the replica was told */
+	struct sim_message *head, **tail; /**< on their way to this end */
+	uint64_t last_ns;                 /**< arrival of the latest */
+	size_t bytes;                     /**< on their way, or arrived and not acknowledged */
+};
+
+struct sim_pair {
+	struct sim_end ends[2];
+	uint64_t sessions; /**< given out so far */
+	bool half;         /**< one end has the newest, the other will have it soon */
+	uint64_t look_ns, look_seq;
+};
+
+struct sim_worker {
+	struct sim_node *node;
+	unsigned number;
+	struct weir_replica *replica;
+	struct weir_mem *mem;
+	uint64_t turn_ns, turn_seq;
+	uint64_t paused_ns; /**< stands still until then */
+	uint64_t lease_ns;
+	uint64_t company_version, incarnation;
+	uint64_t met[SIM_NODES]; /**< incarnation of whom the link talks to; 0: nobody */
+	struct weir_task *tasks, **tasks_tail;
+	uint8_t ring[SIM_DEVICES]; /**< devices whose standing is new */
+	unsigned ring_count;
+	unsigned ends_count;
+	struct sim_end *ends[SIM_ENDS_MAX];
+	struct sim_end *end_of[SIM_NODES][SIM_WORKERS];
+};
+
+/** What a control core has published of a device. */
+struct sim_standing {
+	bool known;
+	uint32_t told;
+	struct weir_view view;
+	struct weir_record record;
+};
+
+struct sim_node {
+	struct sim *sim;
+	unsigned number;
+	char id[WEIR_NODE_ID_MAX];
+	bool alive;
+	bool dying; /**< nothing that it does counts any more */
+	bool leaving;
+	uint32_t life; /**< grows with each birth */
+	unsigned doom; /**< dies at that effect from now; 0: not */
+	unsigned workers_count;
+	uint64_t paused_ns, control_paused_ns;
+	uint64_t unpaused_ns; /**< nothing of it stands still from then on */
+	int64_t wall_shift_ns;
+	struct weir_tenure *tenure;
+	uint64_t control_ns, control_seq;
+	unsigned conn; /**< the driver's connection */
+	uint64_t conn_at_ns[2];
+	struct weir_report *reports;
+	unsigned reports_count, reports_room;
+	uint64_t lease_ns;
+	uint64_t company_version, incarnation;
+	uint64_t met[SIM_NODES];
+	uint8_t peer_of[SIM_NODES];
+	uint8_t node_of[WEIR_NODES_MAX];
+	struct sim_standing standing[SIM_DEVICES];
+	struct weir_table *tables[SIM_DEVICES];
+	uint64_t version_checked;
+	struct sim_worker workers[SIM_WORKERS];
+};
+
+/** A request to the coordinator on its way. */
+struct sim_request {
+	struct weir_coord_request_copy copy;
+	struct weir_coord_answer answer; /**< what was done */
+	struct weir_coord_answer told;   /**< what the asker hears */
+	struct weir_node *nodes;
+	struct weir_record *records;
+	struct sim_request *next, **prev; /**< among those that are not answered */
+	unsigned refs;
+	unsigned node;
+	uint32_t life;
+	unsigned conn;
+	uint64_t applied_ns;
+	uint64_t generation;
+	bool answered;
+	bool activates; /**< this CHANGE has set a term active */
+};
+
+struct sim_coord {
+	struct weir_coord_rules *first, *second; /**< the one that is asked, and its copy */
+	uint64_t run;
+	uint64_t generation; /**< grows when the first is lost */
+	uint64_t down_ns;    /**< refuses connections until then */
+	uint64_t hang_ns;    /**< answers nothing until then */
+	uint64_t confirm_ns; /**< when the copy has all */
+	uint64_t cut_ns[SIM_NODES];
+	struct sim_request *open;
+};
+
+enum sim_client_op {
+	/* below WEIR_OPS_COUNT: enum weir_op */
+	SIM_OP_READ = WEIR_OPS_COUNT,
+};
+
+struct sim_client {
+	unsigned number;
+	bool waiting; /**< for an answer */
+	bool done;
+	uint8_t device, rule, op, ack, slot;
+	uint8_t node;
+	uint8_t believed[SIM_DEVICES]; /**< who is master */
+	uint32_t life;
+	uint64_t seq;
+	uint64_t began_ns;
+	struct weir_task task;
+	uint8_t rule_bytes[64]; /**< must follow the task */
+};
+
+/* ------------------------------------------------------------------------------- model --- */
+
+#define SIM_SLOTS  32   /**< operations on one rule whose fate is open */
+#define SIM_WORLDS 2048 /**< ways in which a rule may have come about */
+
+struct sim_value {
+	uint32_t cookie; /**< 0: absent */
+	uint8_t state;
+};
+
+/** One way to order the operations so far. */
+struct sim_world {
+	struct sim_value value;
+	uint32_t left; /**< open operations that have not happened in it */
+	uint32_t ok;   /**< of the others, those that found what they needed */
+};
+
+struct sim_register {
+	bool blind;      /**< too much is open: nothing is known until all is at rest */
+	uint32_t open;   /**< slots in use */
+	uint32_t ghosts; /**< of these: answered UNKNOWN, may or may not happen */
+	struct {
+		uint8_t op;
+		uint32_t cookie;
+	} slots[SIM_SLOTS];
+	unsigned count;
+	struct sim_world *worlds;
+};
+
+struct sim_stats {
+	uint64_t events, operations, ok, unknown, refused, reads, blind, lost;
+	uint64_t faults, crashes, terms, stuck;
+};
+
+struct sim_device {
+	char name[16];
+	uint64_t key;
+	struct weir_rule *rules[SIM_RULES];
+	struct sim_register registers[SIM_RULES];
+	uint64_t term_active; /**< newest that was seen to become active */
+};
+
+struct sim_trace_line {
+	uint64_t event, at_ns;
+	const char *format;
+	const char *word;
+	uint64_t args[6];
+};
+
+struct sim_options {
+	bool trace;
+	bool strict_reads; /**< what was read must not vanish */
+	bool gate_reads;   /**< what a gate may read must not be old, nor two gates open */
+	bool log;
+};
+
+struct sim {
+	const struct sim_options *options;
+	uint64_t seed;
+	uint64_t random;
+	uint64_t now_ns;
+	uint64_t event_number;
+	uint64_t seq;
+	struct sim_event *heap;
+	unsigned heap_count, heap_room;
+	struct sim_plan plan;
+	struct sim_node nodes[SIM_NODES];
+	struct sim_pair *pairs;
+	unsigned pairs_count;
+	uint64_t blocked_ns[SIM_NODES][SIM_NODES]; /**< from, to: nothing passes until then */
+	struct sim_coord coord;
+	struct sim_device devices[SIM_DEVICES];
+	struct sim_client clients[SIM_CLIENTS];
+	uint32_t cookies;
+	uint64_t tickets;
+	bool calm;      /**< no fault any more */
+	bool last_call; /**< no operation any more */
+	bool at_rest;
+	uint64_t calm_ns;
+	struct sim_stats stats;
+	struct sim_trace_line trace[SIM_TRACE];
+	uint64_t trace_count;
+};
+
+/* sim.c */
+uint64_t sim_random(struct sim *sim);
+uint64_t sim_below(struct sim *sim, uint64_t limit);
+uint64_t sim_between(struct sim *sim, uint64_t from, uint64_t to);
+bool sim_chance(struct sim *sim, uint32_t ppm);
+uint64_t sim_push(struct sim *sim, enum sim_event_kind kind, uint64_t at_ns, unsigned node,
+	unsigned worker, void *what);
+void sim_note(struct sim *sim, const char *format, const char *word, uint64_t a, uint64_t b,
+	uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+_Noreturn void sim_fail(struct sim *sim, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void sim_trace_print(const struct sim *sim);
+void sim_run(struct sim *sim, uint64_t seed, const struct sim_options *options);
+int sim_device_number(const struct sim *sim, const char *name);
+int sim_device_by_key(const struct sim *sim, uint64_t key);
+int sim_node_number(const char *id);
+
+/* net.c */
+void sim_net_begin(struct sim *sim);
+void sim_net_end(struct sim *sim);
+void sim_net_send(
+	struct sim_worker *worker, unsigned node, unsigned channel, const void *bytes, size_t len);
+size_t sim_net_room(struct sim_worker *worker, unsigned node, unsigned channel);
+void sim_net_tell(struct sim_worker *worker);
+unsigned sim_net_deliver(struct sim_worker *worker);
+uint64_t sim_net_next(const struct sim_worker *worker);
+void sim_net_close(struct sim_end *end);
+void sim_net_look_soon(struct sim_pair *pair);
+void sim_net_look(struct sim *sim, struct sim_pair *pair);
+void sim_net_block(struct sim *sim, unsigned from, unsigned to, uint64_t until_ns);
+void sim_net_heal(struct sim *sim, unsigned from, unsigned to);
+
+/* node.c */
+void sim_node_begin(struct sim *sim);
+void sim_node_birth(struct sim_node *node);
+void sim_node_death(struct sim_node *node);
+void sim_node_turn(struct sim_worker *worker);
+void sim_node_control(struct sim_node *node);
+void sim_node_answer(struct sim_node *node, struct sim_request *request);
+void sim_node_hint(struct sim_node *node);
+void sim_node_wake(struct sim_worker *worker, uint64_t at_ns);
+void sim_node_control_wake(struct sim_node *node, uint64_t at_ns);
+void sim_node_pause(struct sim_node *node, uint64_t until_ns);
+bool sim_effect(struct sim_node *node);
+/** When it goes on; 0: it is not paused. */
+uint64_t sim_node_paused(const struct sim_node *node);
+
+/* coord.c */
+void sim_coord_begin(struct sim *sim);
+void sim_coord_end(struct sim *sim);
+void sim_coord_ask(struct sim_node *node, const struct weir_coord_request *request);
+void sim_coord_request(struct sim *sim, struct sim_request *request);
+void sim_coord_confirm(struct sim *sim, struct sim_request *request);
+void sim_coord_overdue(struct sim *sim, struct sim_request *request);
+void sim_coord_failover(struct sim *sim);
+void sim_coord_empty(struct sim *sim);
+void sim_coord_unref(struct sim_request *request);
+const struct weir_record *sim_coord_record(const struct sim *sim, unsigned device);
+
+/* client.c */
+void sim_client_begin(struct sim *sim);
+void sim_client_next(struct sim *sim, struct sim_client *client);
+void sim_client_answer(struct sim_worker *worker, struct weir_task *task);
+void sim_client_orphan(struct sim_node *node);
+bool sim_clients_idle(const struct sim *sim);
+void sim_clients_check(struct sim *sim);
+
+/* model.c */
+void sim_model_begin(struct sim *sim);
+void sim_model_end(struct sim *sim);
+/** @return the operation's slot, or SIM_SLOTS where nothing is known of the rule anyway */
+unsigned sim_model_invoke(
+	struct sim *sim, unsigned device, unsigned rule, unsigned op, uint32_t cookie);
+void sim_model_return(struct sim *sim, unsigned device, unsigned rule, unsigned slot, bool ok);
+void sim_model_never(struct sim *sim, unsigned device, unsigned rule, unsigned slot);
+void sim_model_ghost(struct sim *sim, unsigned device, unsigned rule, unsigned slot);
+void sim_model_read(
+	struct sim *sim, unsigned device, unsigned rule, struct sim_value value, bool narrow);
+/** A term's truth: what was answered UNKNOWN before has happened by now, or never will. */
+void sim_model_truth(struct sim *sim, unsigned device, unsigned rule, struct sim_value value);
+
+/* check.c */
+struct sim_value sim_check_value(const struct sim_node *node, unsigned device, unsigned rule);
+bool sim_check_gate(const struct sim_node *node, unsigned device);
+bool sim_check_open(const struct sim_worker *worker, unsigned device, uint64_t *term);
+void sim_check_masters(struct sim *sim, unsigned device);
+void sim_check_active(struct sim *sim, const struct weir_record *record);
+void sim_check_copies(struct sim *sim);
+bool sim_check_hopeless(const struct sim *sim, unsigned device);
+/** @return NULL where all is at rest, else what is not */
+const char *sim_check_rest(struct sim *sim);
+void sim_check_final(struct sim *sim);
+
+/* fault.c */
+void sim_fault(struct sim *sim);
+void sim_fault_end(struct sim *sim);
+
+/* rcu.c */
+void sim_rcu_pass(void);
+
+#endif

@@ -227,7 +227,7 @@ static void on_seal(struct weir_replica *r, struct channel *channel, struct shar
 		channel->mute = true;
 		return;
 	}
-	sealed.synced = share->synced;
+	sealed.synced = weir_share_synced(share, sealed.shards);
 	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
 		if (sealed.shards & 1U << shard)
 			sealed.digests[shard] = weir_table_shard_digest(share->table, shard);
@@ -288,7 +288,8 @@ void weir_backup_message(struct weir_replica *r, struct channel *channel,
 		break;
 	case WEIR_WIRE_SYNCED:
 		if (admit(r, channel, share, head))
-			share->synced = head->term;
+			weir_share_synced_set(share,
+				weir_channel_shards(r, channel->peer, channel->worker), head->term);
 		break;
 	default:
 		r->stats.bad_messages++;

@@ -181,7 +181,7 @@ static bool sealed_enough(const struct weir_replica *r, const struct share *shar
 static uint64_t best_synced(const struct weir_replica *r, const struct share *share)
 {
 	const struct settle *settle = share->settle;
-	uint64_t best = share->synced;
+	uint64_t best = weir_share_synced(share, r->own);
 
 	for (unsigned i = 0; i < settle->sources_count; i++) {
 		const struct source *source = &settle->sources[i];
@@ -277,12 +277,13 @@ static bool gather(struct weir_replica *r, struct share *share, uint64_t best)
 }
 
 /* Per bucket: of the copies with the newest synced term, the highest version. */
-static void plan_bucket(struct weir_replica *r, struct share *share, uint64_t best, unsigned bucket)
+static void plan_bucket(struct weir_replica *r, struct share *share, uint64_t best,
+	bool mine_counts, unsigned bucket)
 {
 	struct settle *settle = share->settle;
 	struct weir_digest mine = weir_table_digest(share->table, bucket);
 	uint32_t bit = 1U << weir_bucket_shard(bucket);
-	const struct weir_digest *chosen = share->synced == best ? &mine : NULL;
+	const struct weir_digest *chosen = mine_counts ? &mine : NULL;
 	unsigned from = 0;
 
 	for (unsigned i = 0; i < settle->sources_count; i++) {
@@ -306,11 +307,13 @@ static void plan_bucket(struct weir_replica *r, struct share *share, uint64_t be
 
 static void plan(struct weir_replica *r, struct share *share, uint64_t best)
 {
+	bool mine_counts = weir_share_synced(share, r->own) == best;
+
 	memset(&share->settle->wanted, 0, sizeof(share->settle->wanted));
 	memset(&share->settle->under_way, 0, sizeof(share->settle->under_way));
 	for (unsigned bucket = 0; bucket < WEIR_BUCKETS; bucket++)
 		if (r->own & 1U << weir_bucket_shard(bucket))
-			plan_bucket(r, share, best, bucket);
+			plan_bucket(r, share, best, mine_counts, bucket);
 	share->settle->planned = true;
 }
 
@@ -365,7 +368,7 @@ static void settled(struct weir_replica *r, struct share *share)
 	weir_settle_end(r, share);
 	/* Without a choice made by force, this copy holds whatever any in-sync copy held. */
 	if (!share->view.unclean)
-		share->synced = share->view.term;
+		weir_share_synced_set(share, r->own, share->view.term);
 	weir_share_report(r, share, WEIR_REPORT_SETTLED, share->view.term, WEIR_NO_PEER, 0);
 	weir_joins_update(r, share);
 }

@@ -171,3 +171,21 @@ struct weir_shard_digest weir_share_sum(const struct share *share, uint32_t shar
 	}
 	return total;
 }
+
+/** The least over these shards. */
+uint64_t weir_share_synced(const struct share *share, uint32_t shards)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
+		if ((shards & 1U << shard) != 0 && share->synced[shard] < least)
+			least = share->synced[shard];
+	return least;
+}
+
+void weir_share_synced_set(struct share *share, uint32_t shards, uint64_t term)
+{
+	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
+		if (shards & 1U << shard)
+			share->synced[shard] = term;
+}

@@ -183,7 +183,11 @@ struct share {
 	uint8_t promised_peer; /**< to whom; SELF_PEER, or WEIR_NO_PEER where not known */
 	uint64_t promised;     /**< guarantee B */
 	uint64_t overtaken;    /**< some copy has promised this term, to another master */
-	uint64_t synced;
+	/**
+	 * Newest term in which this copy was equal to its master, a shard: a master with more
+	 * workers than this node confirms its shards one after another.
+	 */
+	uint64_t synced[WEIR_SHARDS];
 	struct weir_view view;
 	struct weir_task *queue_head, **queue_tail; /**< guarantee C */
 	unsigned queue_count;
@@ -231,6 +235,8 @@ void weir_share_deposed(struct weir_replica *r, struct share *share, uint64_t te
 void weir_share_report(struct weir_replica *r, const struct share *share,
 	enum weir_report_kind kind, uint64_t term, uint8_t peer, uint32_t attempt);
 struct weir_shard_digest weir_share_sum(const struct share *share, uint32_t shards);
+uint64_t weir_share_synced(const struct share *share, uint32_t shards);
+void weir_share_synced_set(struct share *share, uint32_t shards, uint64_t term);
 
 /* channel.c */
 struct channel *weir_channel_of(struct weir_replica *r, unsigned peer, unsigned shard);

@@ -56,6 +56,8 @@ static struct pending *pending_take(struct weir_replica *r, struct share *share)
 	TAILQ_INSERT_TAIL(&share->pending, pending, link);
 	pending->share = share;
 	pending->refs = 0;
+	pending->need = 0;
+	pending->err = 0;
 	share->pending_count++;
 	r->stats.pending_now++;
 	return pending;
@@ -90,7 +92,8 @@ void weir_master_pending_met(struct weir_replica *r, struct pending *pending, ui
 		return;
 	pending->need &= ~(1U << peer);
 	if (pending->need == 0)
-		pending_answer(r, pending, r->now_ns < r->lease_until_ns ? 0 : WEIR_UNKNOWN);
+		pending_answer(
+			r, pending, r->now_ns < r->lease_until_ns ? pending->err : WEIR_UNKNOWN);
 }
 
 void weir_master_pending_fail(struct weir_replica *r, struct share *share)
@@ -182,13 +185,52 @@ static void committed(struct weir_replica *r, struct share *share, struct weir_b
 	uint64_t seq = weir_bucket_digest(bucket).seq + 1;
 
 	weir_bucket_stamp(bucket, share->view.term, seq);
-	if (pending != NULL) {
+	if (pending != NULL)
 		pending->task = task;
-		pending->need = 0;
-	}
 	send_change(r, share, number, seq, change, pending);
 	if (pending == NULL)
 		weir_master_answer(r, task, 0);
+}
+
+/* Whether a copy that must have it may lack something that stands in this bucket. */
+static bool is_behind(struct weir_replica *r, const struct join *join, unsigned bucket)
+{
+	const struct channel *channel;
+
+	if (!sends_to(join) || !bucket_set_has(&join->follows, bucket))
+		return true;
+	channel = weir_channel_of(r, join->peer, weir_bucket_shard(bucket));
+	return channel->acked < channel->sent || channel->batch_len != 0;
+}
+
+/*
+ * Nothing was changed, but the answer rests on what stands here, and that may be an earlier write
+ * which an in-sync copy lacks yet: it would be gone after a change of term (guarantee A).
+ */
+static void observed(struct weir_replica *r, struct share *share, unsigned bucket,
+	struct weir_task *task, int err)
+{
+	struct pending *pending = NULL;
+
+	for (unsigned i = 0; i < share->joins_count && task->ack == WEIR_ACK_INSYNC; i++) {
+		const struct join *join = share->joins[i];
+		struct channel *channel;
+
+		if (!join->must || !is_behind(r, join, bucket))
+			continue;
+		if (pending == NULL) {
+			pending = pending_take(r, share);
+			pending->task = task;
+			pending->err = err;
+		}
+		pending->need |= 1U << join->peer;
+		if (!sends_to(join) || !bucket_set_has(&join->follows, bucket))
+			continue;
+		channel = weir_channel_of(r, join->peer, weir_bucket_shard(bucket));
+		weir_channel_await(channel, channel->sent + (channel->batch_len != 0), pending);
+	}
+	if (pending == NULL)
+		weir_master_answer(r, task, err);
 }
 
 /* @return false: it must wait and nothing was done */
@@ -221,7 +263,7 @@ static bool execute(struct weir_replica *r, struct share *share, struct weir_tas
 	if (change.kind != 0)
 		committed(r, share, bucket, number, task, &change);
 	else
-		weir_master_answer(r, task, change.err);
+		observed(r, share, number, task, change.err);
 	return true;
 }
 

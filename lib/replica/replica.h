@@ -34,7 +34,9 @@
  *
  * Guarantees (letters are referred to in the code)
  * - A: a write is answered OK under WEIR_ACK_INSYNC only when every copy that the coordinator may
- *   at that moment have in the in-sync set has applied it, and the lease was valid then.
+ *   at that moment have in the in-sync set has applied it, and the lease was valid then. The same
+ *   holds for an answer that only tells what stands here (NOTFOUND, OLDER, nothing to change): the
+ *   writes that it rests on are on those copies.
  * - B: a share that has promised term T applies and acknowledges nothing of a lower term.
  * - C: tasks that wait for a term are executed once, in order, before any newer task of the
  *   share, under the term that is active then; or they are answered NOTMASTER, TIMEOUT or BUSY.

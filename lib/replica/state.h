@@ -73,6 +73,7 @@ struct pending {
 	struct weir_task *task; /**< NULL: answered, kept for the channels that still name it */
 	uint32_t need;          /**< peers that must acknowledge yet */
 	uint32_t refs;          /**< channel entries that name it */
+	int err;                /**< the answer, once nobody is needed */
 };
 
 TAILQ_HEAD(pending_list, pending);

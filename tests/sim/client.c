@@ -121,6 +121,10 @@ void sim_client_next(struct sim *sim, struct sim_client *client)
 	client->device = (uint8_t)sim_below(sim, sim->plan.devices);
 	client->rule = (uint8_t)sim_below(sim, sim->plan.rules);
 	client->op = (uint8_t)pick_op(sim);
+	if (sim_model_crowded(sim, client->device, client->rule)) {
+		next_soon(sim, client);
+		return;
+	}
 	client->ack = sim_chance(sim, sim->plan.local_ppm) ? WEIR_ACK_LOCAL : WEIR_ACK_INSYNC;
 	client->node = client->believed[client->device];
 	if (client->op == SIM_OP_READ)

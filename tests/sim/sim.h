@@ -263,6 +263,7 @@ struct sim_client {
 
 /* ------------------------------------------------------------------------------- model --- */
 
+#define SIM_OPEN_MAX 6   /**< operations on one rule under way at once */
 #define SIM_SLOTS  32   /**< operations on one rule whose fate is open */
 #define SIM_WORLDS 2048 /**< ways in which a rule may have come about */
 
@@ -415,6 +416,7 @@ void sim_clients_check(struct sim *sim);
 /* model.c */
 void sim_model_begin(struct sim *sim);
 void sim_model_end(struct sim *sim);
+bool sim_model_crowded(struct sim *sim, unsigned device, unsigned rule);
 /** @return the operation's slot, or SIM_SLOTS where nothing is known of the rule anyway */
 unsigned sim_model_invoke(
 	struct sim *sim, unsigned device, unsigned rule, unsigned op, uint32_t cookie);

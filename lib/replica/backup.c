@@ -5,6 +5,15 @@
 
 #include "replica/state.h"
 
+/* The least term that is taken from this peer: it may be master of the promised one itself, and
+ * what came is from before it knew. */
+static uint64_t least_term(const struct share *share, unsigned peer)
+{
+	bool others = share->promised_peer != peer && share->promised_peer != WEIR_NO_PEER;
+
+	return share->promised + others;
+}
+
 /* Guarantee B: whether a message of this term from this peer may be acted upon. A higher term is
  * promised on the spot; a lower one, or another master's, is refused. */
 static bool admit(struct weir_replica *r, struct channel *channel, struct share *share,
@@ -21,7 +30,8 @@ static bool admit(struct weir_replica *r, struct channel *channel, struct share 
 		weir_log(WEIR_ROOM_REPLICA, WEIR_LOG_ERR,
 			"device %016" PRIx64 ": two masters in term %" PRIu64, share->key,
 			head->term);
-	weir_channel_refuse(r, channel, WEIR_WIRE_REFUSED, share->key, share->promised);
+	weir_channel_refuse(
+		r, channel, WEIR_WIRE_REFUSED, share->key, least_term(share, channel->peer));
 	return false;
 }
 

@@ -217,8 +217,8 @@ static void on_refused(struct weir_replica *r, const struct weir_wire_head *head
 {
 	struct share *share = weir_share_find(r, head->device_key);
 
-	if (share != NULL && weir_share_leads(share) && head->term >= share->view.term)
-		weir_share_deposed(r, share, head->term);
+	if (share != NULL && weir_share_leads(share) && head->term > share->view.term)
+		weir_share_deposed(r, share, head->term - 1);
 }
 
 static void on_unfit(

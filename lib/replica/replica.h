@@ -154,7 +154,8 @@ enum weir_report_kind {
 	WEIR_REPORT_CAUGHT_UP, /**< master: `peer` equals this share, and must acknowledge from now
 				  on */
 	WEIR_REPORT_LAGGING,   /**< master: the attempt of `peer` has failed */
-	WEIR_REPORT_DEPOSED,   /**< a copy has promised `term`, above what was known here */
+	WEIR_REPORT_DEPOSED, /**< stepped down: a copy takes nothing of terms up to `term` from here
+			      */
 };
 
 struct weir_report {

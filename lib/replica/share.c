@@ -129,11 +129,11 @@ void weir_share_step_down(struct weir_replica *r, struct share *share)
 	weir_joins_drop(r, share);
 }
 
-/** A copy has shown a promise that this share's term does not meet. */
+/** A copy has shown a promise that this share's term does not meet: it needs one above `term`. */
 void weir_share_deposed(struct weir_replica *r, struct share *share, uint64_t term)
 {
 	weir_log(WEIR_ROOM_REPLICA, WEIR_LOG_NOTICE,
-		"device %016" PRIx64 ": term %" PRIu64 " has been overtaken by term %" PRIu64,
+		"device %016" PRIx64 ": term %" PRIu64 " is over, a copy takes none up to %" PRIu64,
 		share->key, share->view.term, term);
 	share->overtaken = term;
 	weir_share_step_down(r, share);

@@ -183,7 +183,7 @@ struct share {
 	uint8_t phase;
 	uint8_t promised_peer; /**< to whom; SELF_PEER, or WEIR_NO_PEER where not known */
 	uint64_t promised;     /**< guarantee B */
-	uint64_t overtaken;    /**< some copy has promised this term, to another master */
+	uint64_t overtaken;    /**< some copy takes nothing of terms up to this one from here */
 	/**
 	 * Newest term in which this copy was equal to its master, a shard: a master with more
 	 * workers than this node confirms its shards one after another.

@@ -19,8 +19,8 @@
  *   takes out those that any worker reports LAGGING or whose process is gone (then the attempt
  *   number in the view grows); fills the list of backups up to backup_count with live nodes, dead
  *   ones being replaced when a live one can take their place.
- * - told that a copy has promised a higher term (DEPOSED): stops and, where the record still
- *   names this node as master, asks for a term above it.
+ * - told that a worker has stepped down since a copy takes nothing up to some term (DEPOSED): where
+ *   the record, read again, still has this node as master in no higher one, asks for a term above.
  *
  * Purity, as in replica.h: time is an argument; effects leave through struct weir_tenure_ops.
  * Thread-safety: one owner thread, the control core.

@@ -16,7 +16,7 @@
  *     SEALED    all -> new master  newest term in which the copy was equal, digests of its shards
  *     DIGESTS_GET, BUCKET_GET      new master -> a sealed copy
  *     DIGESTS   the answer         the digests of one shard's buckets
- *     REFUSED   any -> sender      your term is below the promised one, which is the head's term
+ *     REFUSED   any -> sender      your term is too low: the least that is taken is the head's
  *     UNFIT     backup -> master   what came does not fit what is here: join anew
  *     ACK       any -> sender      so many messages of this channel are processed
  *

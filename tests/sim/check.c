@@ -173,7 +173,7 @@ bool sim_check_hopeless(const struct sim *sim, unsigned device)
 	for (unsigned i = 0; i < record->insync_count; i++)
 		if (lives(sim, &record->insync[i]))
 			return false;
-	return !lives(sim, &record->master);
+	return true;
 }
 
 static bool copies_equal(const struct sim *sim, unsigned a, unsigned b, unsigned device)

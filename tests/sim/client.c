@@ -103,6 +103,7 @@ static void submit(struct sim *sim, struct sim_client *client)
 	client->slot =
 		(uint8_t)sim_model_invoke(sim, client->device, client->rule, client->op, cookie);
 	client->waiting = true;
+	sim->devices[client->device].under_way[client->rule]++;
 	client->life = node->life;
 	client->began_ns = sim->now_ns;
 	*worker->tasks_tail = &client->task;
@@ -121,7 +122,8 @@ void sim_client_next(struct sim *sim, struct sim_client *client)
 	client->device = (uint8_t)sim_below(sim, sim->plan.devices);
 	client->rule = (uint8_t)sim_below(sim, sim->plan.rules);
 	client->op = (uint8_t)pick_op(sim);
-	if (sim_model_crowded(sim, client->device, client->rule)) {
+	/* Too many at once have too many orders to be told apart. */
+	if (sim->devices[client->device].under_way[client->rule] >= SIM_OPEN_MAX) {
 		next_soon(sim, client);
 		return;
 	}
@@ -201,6 +203,7 @@ void sim_client_answer(struct sim_worker *worker, struct weir_task *task)
 		sim_fail(sim, "n%u answers a task of c%u twice", worker->node->number,
 			client->number);
 	client->waiting = false;
+	sim->devices[client->device].under_way[client->rule]--;
 	sim->stats.operations++;
 	outcome(worker, client, task->err);
 	if (task->err == WEIR_NOTMASTER || task->err == WEIR_FENCED) {
@@ -222,6 +225,7 @@ void sim_client_orphan(struct sim_node *node)
 		if (!client->waiting || client->node != node->number || client->life != node->life)
 			continue;
 		client->waiting = false;
+		sim->devices[client->device].under_way[client->rule]--;
 		fate_unknown(sim, client);
 		client->believed[client->device] = (uint8_t)anybody(sim);
 		next_at(sim, client, sim->now_ns + sim_between(sim, SIM_MS(1), SIM_MS(20)));

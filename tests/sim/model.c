@@ -171,14 +171,6 @@ static void broken(struct sim *sim, unsigned device, unsigned rule, const char *
 	blind(sim, reg);
 }
 
-/** So many operations are open that their orders could not be told apart. */
-bool sim_model_crowded(struct sim *sim, unsigned device, unsigned rule)
-{
-	const struct sim_register *reg = register_of(sim, device, rule);
-
-	return __builtin_popcount(reg->open & ~reg->ghosts) >= SIM_OPEN_MAX;
-}
-
 unsigned sim_model_invoke(
 	struct sim *sim, unsigned device, unsigned rule, unsigned op, uint32_t cookie)
 {

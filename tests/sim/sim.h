@@ -263,9 +263,9 @@ struct sim_client {
 
 /* ------------------------------------------------------------------------------- model --- */
 
-#define SIM_OPEN_MAX 6   /**< operations on one rule under way at once */
-#define SIM_SLOTS  32   /**< operations on one rule whose fate is open */
-#define SIM_WORLDS 2048 /**< ways in which a rule may have come about */
+#define SIM_OPEN_MAX 6    /**< operations on one rule under way at once */
+#define SIM_SLOTS    32   /**< operations on one rule whose fate is open */
+#define SIM_WORLDS   2048 /**< ways in which a rule may have come about */
 
 struct sim_value {
 	uint32_t cookie; /**< 0: absent */
@@ -301,6 +301,7 @@ struct sim_device {
 	uint64_t key;
 	struct weir_rule *rules[SIM_RULES];
 	struct sim_register registers[SIM_RULES];
+	unsigned under_way[SIM_RULES];
 	uint64_t term_active; /**< newest that was seen to become active */
 };
 
@@ -416,7 +417,6 @@ void sim_clients_check(struct sim *sim);
 /* model.c */
 void sim_model_begin(struct sim *sim);
 void sim_model_end(struct sim *sim);
-bool sim_model_crowded(struct sim *sim, unsigned device, unsigned rule);
 /** @return the operation's slot, or SIM_SLOTS where nothing is known of the rule anyway */
 unsigned sim_model_invoke(
 	struct sim *sim, unsigned device, unsigned rule, unsigned op, uint32_t cookie);

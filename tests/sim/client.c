@@ -139,24 +139,38 @@ void sim_client_next(struct sim *sim, struct sim_client *client)
 	}
 }
 
-static void fate_unknown(struct sim *sim, struct sim_client *client)
+static void fate_unknown(struct sim *sim, struct sim_client *client, uint32_t owner)
 {
 	sim->stats.unknown++;
-	sim_model_ghost(sim, client->device, client->rule, client->slot);
+	sim_model_ghost(sim, client->device, client->rule, client->slot, owner);
+}
+
+static uint32_t owner_of(const struct sim_node *node)
+{
+	return (node->number + 1) << 24 | node->life;
+}
+
+/* What a master has applied and the copies need not have: it may be gone after a change of term. */
+static void found(struct sim_worker *worker, struct sim_client *client, bool ok)
+{
+	struct sim *sim = worker->node->sim;
+	uint32_t owner = owner_of(worker->node);
+
+	sim->stats.ok++;
+	if (client->ack == WEIR_ACK_LOCAL)
+		sim_model_ghost(sim, client->device, client->rule, client->slot, owner);
+	else
+		sim_model_return(sim, client->device, client->rule, client->slot, owner, ok);
 }
 
 static void answered_ok(struct sim_worker *worker, struct sim_client *client)
 {
 	struct sim *sim = worker->node->sim;
 
-	sim->stats.ok++;
 	if (sim->now_ns >= worker->lease_ns)
 		sim_fail(sim, "n%u.%u answers OK after its lease", worker->node->number,
 			worker->number);
-	if (client->ack == WEIR_ACK_LOCAL)
-		sim_model_ghost(sim, client->device, client->rule, client->slot);
-	else
-		sim_model_return(sim, client->device, client->rule, client->slot, true);
+	found(worker, client, true);
 }
 
 static void outcome(struct sim_worker *worker, struct sim_client *client, int err)
@@ -169,14 +183,10 @@ static void outcome(struct sim_worker *worker, struct sim_client *client, int er
 		break;
 	case WEIR_NOTFOUND:
 	case WEIR_EXTRANEOUS:
-		sim->stats.ok++;
-		if (client->ack == WEIR_ACK_LOCAL)
-			sim_model_ghost(sim, client->device, client->rule, client->slot);
-		else
-			sim_model_return(sim, client->device, client->rule, client->slot, false);
+		found(worker, client, false);
 		break;
 	case WEIR_UNKNOWN:
-		fate_unknown(sim, client);
+		fate_unknown(sim, client, owner_of(worker->node));
 		break;
 	case WEIR_NOTMASTER:
 	case WEIR_FENCED:
@@ -226,7 +236,7 @@ void sim_client_orphan(struct sim_node *node)
 			continue;
 		client->waiting = false;
 		sim->devices[client->device].under_way[client->rule]--;
-		fate_unknown(sim, client);
+		fate_unknown(sim, client, 0);
 		client->believed[client->device] = (uint8_t)anybody(sim);
 		next_at(sim, client, sim->now_ns + sim_between(sim, SIM_MS(1), SIM_MS(20)));
 	}

@@ -187,6 +187,8 @@ unsigned sim_model_invoke(
 	reg->open |= 1U << slot;
 	reg->slots[slot].op = (uint8_t)op;
 	reg->slots[slot].cookie = cookie;
+	reg->slots[slot].owner = 0;
+	reg->slots[slot].invoked = sim->event_number;
 	for (unsigned i = 0; i < reg->count; i++)
 		reg->worlds[i].left |= 1U << slot;
 	return slot;
@@ -197,28 +199,50 @@ static bool is_known(const struct sim_register *reg, unsigned slot)
 	return !reg->blind && slot < SIM_SLOTS && (reg->open & 1U << slot) != 0;
 }
 
+/*
+ * Ghosts that this process has done, and answered before this operation began: copies take its
+ * writes in order, so where they have this one they have those, and nothing is to come of them.
+ */
+static uint32_t covered(const struct sim_register *reg, unsigned slot, uint32_t owner)
+{
+	uint32_t ghosts = 0;
+
+	for (uint32_t left = reg->ghosts; left != 0; left &= left - 1) {
+		unsigned ghost = (unsigned)__builtin_ctz(left);
+
+		if (reg->slots[ghost].owner == owner &&
+			reg->slots[ghost].invoked < reg->slots[slot].invoked)
+			ghosts |= 1U << ghost;
+	}
+	return ghosts;
+}
+
 /** It has happened before now, and found (or did not find) what it needed. */
-void sim_model_return(struct sim *sim, unsigned device, unsigned rule, unsigned slot, bool ok)
+void sim_model_return(
+	struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner, bool ok)
 {
 	struct sim_register *reg = register_of(sim, device, rule);
 	struct set all = {.worlds = scratch[0]}, kept = {.worlds = scratch[1]};
-	uint32_t bit = 1U << slot;
+	uint32_t bit = 1U << slot, gone;
 
 	if (!is_known(reg, slot))
 		return;
 	closure(reg, &all);
-	reg->open &= ~bit;
+	gone = bit | covered(reg, slot, owner);
+	reg->open &= ~gone;
+	reg->ghosts &= ~gone;
 	for (unsigned i = 0; i < all.count; i++) {
 		struct sim_world *world = &all.worlds[i];
 
 		if ((world->left & bit) == 0 && ((world->ok & bit) != 0) == ok) {
-			world->ok &= ~bit;
+			world->left &= ~gone;
+			world->ok &= ~gone;
 			set_add(reg, &kept, world);
 		}
 	}
 	kept.full |= all.full;
 	if (!keep(sim, reg, &kept)) {
-		reg->open |= bit;
+		reg->open |= gone;
 		broken(sim, device, rule,
 			ok ? "an operation that was answered OK"
 			   : "an operation that did not find the rule");
@@ -247,7 +271,8 @@ void sim_model_never(struct sim *sim, unsigned device, unsigned rule, unsigned s
 		broken(sim, device, rule, "that an operation did nothing");
 }
 
-void sim_model_ghost(struct sim *sim, unsigned device, unsigned rule, unsigned slot)
+/** Its fate is open: it may have happened, or happen yet, or never. */
+void sim_model_ghost(struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner)
 {
 	struct sim_register *reg = register_of(sim, device, rule);
 	struct set kept = {.worlds = scratch[1]};
@@ -255,6 +280,8 @@ void sim_model_ghost(struct sim *sim, unsigned device, unsigned rule, unsigned s
 	if (!is_known(reg, slot))
 		return;
 	reg->ghosts |= 1U << slot;
+	reg->slots[slot].owner = owner;
+	reg->slots[slot].invoked = sim->event_number;
 	for (unsigned i = 0; i < reg->count; i++)
 		set_add(reg, &kept, &reg->worlds[i]);
 	keep(sim, reg, &kept);

@@ -286,6 +286,8 @@ struct sim_register {
 	struct {
 		uint8_t op;
 		uint32_t cookie;
+		uint32_t owner;   /**< ghosts: the process that did it, as far as it got; 0: none */
+		uint64_t invoked; /**< event; of a ghost when it was answered */
 	} slots[SIM_SLOTS];
 	unsigned count;
 	struct sim_world *worlds;
@@ -420,9 +422,12 @@ void sim_model_end(struct sim *sim);
 /** @return the operation's slot, or SIM_SLOTS where nothing is known of the rule anyway */
 unsigned sim_model_invoke(
 	struct sim *sim, unsigned device, unsigned rule, unsigned op, uint32_t cookie);
-void sim_model_return(struct sim *sim, unsigned device, unsigned rule, unsigned slot, bool ok);
+/** @param owner the process that answered: what it did before is on the copies too */
+void sim_model_return(
+	struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner, bool ok);
 void sim_model_never(struct sim *sim, unsigned device, unsigned rule, unsigned slot);
-void sim_model_ghost(struct sim *sim, unsigned device, unsigned rule, unsigned slot);
+void sim_model_ghost(
+	struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner);
 void sim_model_read(
 	struct sim *sim, unsigned device, unsigned rule, struct sim_value value, bool narrow);
 /** A term's truth: what was answered UNKNOWN before has happened by now, or never will. */

@@ -212,9 +212,12 @@ static void on_digests_wanted(struct weir_replica *r, struct channel *channel, s
 	const struct weir_wire_head *head, struct weir_in *in)
 {
 	uint32_t shards = weir_in_u32(in) & r->own;
+	uint64_t revision = head->type == WEIR_WIRE_JOIN ? weir_in_u64(in) : 0;
 
 	if (in->bad || !admit(r, channel, share, head))
 		return;
+	if (revision > share->joined)
+		share->joined = revision;
 	if (weir_channel_room(r, channel) < WEIR_SHARDS * WEIR_WIRE_DIGESTS_BYTES_MAX) {
 		channel->mute = true;
 		return;

@@ -125,6 +125,20 @@ void weir_joins_update(struct weir_replica *r, struct share *share)
 
 /* ----------------------------------------------------------------------------- steps --- */
 
+static void say_join(
+	struct weir_replica *r, struct share *share, struct channel *channel, uint32_t shards)
+{
+	uint8_t bytes[WEIR_WIRE_HEAD_BYTES + 12];
+	struct weir_out out = weir_out(bytes, sizeof(bytes));
+
+	weir_wire_put_head(&out, &(struct weir_wire_head){.type = WEIR_WIRE_JOIN,
+					 .device_key = share->key,
+					 .term = share->view.term});
+	weir_out_u32(&out, shards);
+	weir_out_u64(&out, share->view.revision);
+	weir_channel_send(r, channel, bytes, sizeof(bytes));
+}
+
 static bool ask(struct weir_replica *r, struct share *share, struct join *join)
 {
 	struct peer *peer = &r->peers[join->peer];
@@ -142,8 +156,7 @@ static bool ask(struct weir_replica *r, struct share *share, struct join *join)
 		uint32_t shards = weir_channel_shards(r, join->peer, worker);
 
 		if (shards != 0)
-			weir_channel_say_shards(r, peer->channels[worker], WEIR_WIRE_JOIN,
-				share->key, share->view.term, shards);
+			say_join(r, share, peer->channels[worker], shards);
 	}
 	join->asked_bytes = answer_bytes(r->own);
 	peer->asked_bytes += join->asked_bytes;

@@ -133,7 +133,8 @@ static void follow(struct weir_replica *r, struct share *share)
 		weir_share_step_down(r, share);
 	if (share->view.term > share->promised)
 		weir_share_promise(r, share, share->view.term, share->view.master_peer);
-	if (!share->view.let_go)
+	/* Its master may know more already: a view from before it was asked to join is old news. */
+	if (!share->view.let_go || share->view.revision <= share->joined)
 		return;
 	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
 		if (r->own & 1U << shard)

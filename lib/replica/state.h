@@ -189,6 +189,7 @@ struct share {
 	 * workers than this node confirms its shards one after another.
 	 */
 	uint64_t synced[WEIR_SHARDS];
+	uint64_t joined; /**< revision of the record by which a master has last asked it to join */
 	struct weir_view view;
 	struct weir_task *queue_head, **queue_tail; /**< guarantee C */
 	unsigned queue_count;

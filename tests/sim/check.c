@@ -176,19 +176,27 @@ bool sim_check_hopeless(const struct sim *sim, unsigned device)
 	return true;
 }
 
-static bool copies_equal(const struct sim *sim, unsigned a, unsigned b, unsigned device)
+/* @return whether the copies are equal, down to the last bucket; else the first that differs is
+ * noted
+ */
+static bool copies_equal(struct sim *sim, unsigned a, unsigned b, unsigned device)
 {
 	const struct weir_table *one = sim->nodes[a].tables[device];
 	const struct weir_table *two = sim->nodes[b].tables[device];
 
 	if (one == NULL || two == NULL)
 		return one == two;
-	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++) {
-		struct weir_shard_digest x = weir_table_shard_digest(one, shard);
-		struct weir_shard_digest y = weir_table_shard_digest(two, shard);
+	for (unsigned bucket = 0; bucket < WEIR_BUCKETS; bucket++) {
+		struct weir_digest x = weir_table_digest(one, bucket);
+		struct weir_digest y = weir_table_digest(two, bucket);
 
-		if (x.sum != y.sum || x.count != y.count)
-			return false;
+		if (weir_digest_equal(&x, &y))
+			continue;
+		sim_note(sim, "%sd%lu bucket %lu: n%lu has %lu.%lu with %lu entries", "", device,
+			bucket, a, x.term, x.seq, x.count);
+		sim_note(sim, "%sd%lu bucket %lu: n%lu has %lu.%lu with %lu entries", "", device,
+			bucket, b, y.term, y.seq, y.count);
+		return false;
 	}
 	return true;
 }

@@ -80,6 +80,7 @@ void weir_settle_members(struct weir_replica *r, struct share *share)
 		}
 		source->live = member->live;
 		source->insync = member->insync;
+		source->incarnation = member->incarnation;
 	}
 }
 
@@ -146,6 +147,7 @@ void weir_settle_sealed(struct weir_replica *r, struct share *share, unsigned pe
 		if (sealed->shards & 1U << shard)
 			source->shards[shard] = sealed->digests[shard];
 	source->sealed |= sealed->shards;
+	source->sealed_by = r->peers[peer].incarnation;
 	if (sealed->synced < source->synced)
 		source->synced = sealed->synced;
 	answered(r, source, WEIR_WIRE_SEALED_BYTES_MAX);
@@ -169,7 +171,7 @@ static bool sealed_enough(const struct weir_replica *r, const struct share *shar
 		const struct source *source = &settle->sources[i];
 
 		if (is_sealed(r, source))
-			insync |= source->insync;
+			insync |= source->insync && source->sealed_by == source->incarnation;
 		else
 			waiting |= source->live;
 	}

@@ -142,6 +142,8 @@ struct source {
 	uint8_t peer;
 	bool live, insync;
 	bool seal_sent;
+	uint64_t incarnation; /**< that the view speaks of: the one that `insync` is said of */
+	uint64_t sealed_by;   /**< incarnation of the process that has promised */
 	uint32_t asked_bytes;
 	uint32_t sealed;        /**< shards that have promised */
 	uint64_t synced;        /**< least over its workers */

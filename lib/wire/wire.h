@@ -9,8 +9,8 @@
  *
  *     DELTA     master -> backup   changes, each with its bucket's new seq
  *     CHECK     master -> backup   sum of the digests of some shards, to be compared
- *     JOIN      master -> backup   seal for this term, answer with DIGESTS of these shards; it bears
- *                                  the revision of the record that names a backup
+ *     JOIN      master -> backup   seal for this term, answer with DIGESTS of these shards; has
+ *                                  the revision of the record that names it
  *     BUCKET    either way         a part of a whole bucket, in a row from FIRST to LAST
  *     SYNCED    master -> backup   this copy is equal to its master's in this term
  *     SEAL      new master -> all  promise to refuse all below this term, answer with SEALED

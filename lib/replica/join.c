@@ -402,6 +402,18 @@ void weir_joins_check(struct weir_replica *r, struct share *share)
 	}
 }
 
+/* Whoever has lost a session asks again when it is back; his other workers go on waiting. */
+static void gift_prune(struct weir_replica *r, struct gift *gift)
+{
+	unsigned bucket = 0;
+
+	while ((bucket = weir_bucket_set_next(&gift->todo, bucket)) < WEIR_BUCKETS) {
+		if (weir_channel_of(r, gift->peer, weir_bucket_shard(bucket)) == NULL)
+			bucket_set_drop(&gift->todo, bucket);
+		bucket++;
+	}
+}
+
 /** A sealed copy gives away what it was asked for. @return whether there is more to do */
 bool weir_gift_step(struct weir_replica *r, struct share *share)
 {
@@ -409,11 +421,7 @@ bool weir_gift_step(struct weir_replica *r, struct share *share)
 
 	if (gift == NULL || gift->todo.count == 0)
 		return false;
-	if (!weir_peer_up(r, gift->peer)) {
-		free(gift);
-		share->gift = NULL;
-		return false;
-	}
+	gift_prune(r, gift);
 	ship_some(r, share, gift->peer, &gift->todo, NULL, share->promised, WEIR_WIRE_REPLY);
 	return gift->todo.count > 0;
 }

@@ -47,9 +47,8 @@ static int check_queues(const char *device, const struct rte_eth_dev_info *info,
 	weir_complain(
 		"port %s has %u queue pairs, and %u workers need one each: use fewer lcores%s",
 		device, most, workers,
-		strcmp(info->driver_name, "net_af_packet") == 0
-			? ", or give the vdev qpairs=N and fanout_mode=hash"
-			: "");
+		strcmp(info->driver_name, "net_af_packet") == 0 ? ", or give the vdev qpairs=N"
+								: "");
 	return WEIR_ERR;
 }
 

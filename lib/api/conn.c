@@ -290,6 +290,24 @@ void weir_conn_task_done(struct weir_gateway *gateway, struct weir_task *task)
 	weir_gate_task_free(gateway->gate, task);
 }
 
+/* What a request to the control core does not find is a node, not a rule. */
+static void request_answer(
+	struct weir_gateway *gateway, struct weir_reply *reply, const struct weir_request *request)
+{
+	if (request->err == 0) {
+		weir_reply_simple(reply, "OK");
+	} else if (request->err == WEIR_NOTFOUND) {
+		weir_stat_add(gateway->stats.errors, 1UL);
+		weir_reply_error(reply, request->err,
+			request->role == WEIR_ROLE_MASTER
+				? "no such live node: %s"
+				: "no such live node: %s, or none to take its place",
+			request->node);
+	} else {
+		error_put(gateway, reply, request->err, weir_device_key(request->device));
+	}
+}
+
 void weir_conn_request_done(struct weir_gateway *gateway, struct weir_request *request)
 {
 	struct weir_conn *conn = request->owner;
@@ -298,11 +316,7 @@ void weir_conn_request_done(struct weir_gateway *gateway, struct weir_request *r
 	if (conn_back(conn)) {
 		conn->control = false;
 		gateway->aside.protocol = conn->out.protocol;
-		if (request->err == 0)
-			weir_reply_simple(&gateway->aside, "OK");
-		else
-			error_put(gateway, &gateway->aside, request->err,
-				weir_device_key(request->device));
+		request_answer(gateway, &gateway->aside, request);
 		slot_fill(conn, request->cookie, &gateway->aside);
 		weir_conn_touch(conn);
 	}

@@ -595,7 +595,10 @@ static void bad_words_are_refused_with_the_syntax(void **state)
 		"-TOOBIG a device's name has 1 to 127 bytes, a node's at most 31, and no NUL\r\n");
 	ask(fd, "ROLE.SET d1 n1 boss",
 		"-ERR syntax error, try ROLE.SET device node master|standby|none\r\n");
-	ask(fd, "ROLE.SET d1 n9 standby", "-NOTFOUND no such rule\r\n");
+	ask(fd, "ROLE.SET d1 n9 standby",
+		"-NOTFOUND no such live node: n9, or none to take its place\r\n");
+	ask(fd, "ROLE.SET d1 n9 master", "-NOTFOUND no such live node: n9\r\n");
+	ask(fd, "MASTER.SET d1 n9", "-NOTFOUND no such live node: n9\r\n");
 	ask(fd, "ROLE.SET d1 n1 none", "+OK\r\n");
 	ask(fd, "MASTER.SET d1 n1", "+OK\r\n");
 	close(fd);

@@ -260,6 +260,10 @@ static void give_file(struct reading *reading, const char *path)
 		return;
 	}
 	check_form(reading, text);
+	if (ferror(text)) {
+		weir_complain("%s: %s", path, strerror(errno));
+		reading->faults++;
+	}
 	fclose(text);
 	if (reading->faults > 0)
 		return;

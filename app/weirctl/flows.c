@@ -102,10 +102,17 @@ int ctl_flows(struct ctl *ctl)
 	for (int i = 0; i < ctl->argc; i++) {
 		if (strcasecmp(ctl->argv[i], "any") == 0)
 			continue;
-		if (is_state(ctl->argv[i]))
+		if (is_state(ctl->argv[i])) {
 			listing.state = ctl->argv[i];
-		else
-			device = ctl->argv[i];
+			continue;
+		}
+		if (device != NULL) {
+			fprintf(stderr,
+				"weirctl: one device at most, and no state is named %s or %s\n",
+				device, ctl->argv[i]);
+			return CTL_USAGE;
+		}
+		device = ctl->argv[i];
 	}
 	if (ctl->json)
 		printf("[");

@@ -25,16 +25,15 @@ struct ctl_lines *ctl_lines_open(const char *path)
 {
 	bool standard = strcmp(path, "-") == 0;
 	struct ctl_lines *lines = calloc(1, sizeof(*lines));
-	struct stat st;
+	struct stat st = {0};
 
 	if (lines == NULL)
 		return NULL;
 	lines->path = standard ? "standard input" : path;
 	lines->file = standard ? gzdopen(dup(STDIN_FILENO), "rb") : gzopen(path, "rb");
-	if (lines->file == NULL || (!standard && stat(path, &st) != 0) ||
-		(!standard && S_ISDIR(st.st_mode))) {
+	if (lines->file == NULL || (!standard && stat(path, &st) != 0) || S_ISDIR(st.st_mode)) {
 		fprintf(stderr, "weirctl: cannot read %s: %s\n", lines->path,
-			errno != 0 ? strerror(errno) : "it is a directory");
+			strerror(S_ISDIR(st.st_mode) ? EISDIR : errno));
 		ctl_lines_close(lines);
 		return NULL;
 	}
@@ -63,6 +62,20 @@ static void rest_skip(struct ctl_lines *lines)
 	} while (c >= 0 && c != '\n');
 }
 
+/* Says so, once, where the file does not go on because it cannot be read. */
+static bool broken_look(struct ctl_lines *lines)
+{
+	int err;
+	const char *sentence = gzerror(lines->file, &err);
+
+	if (err == Z_OK || err == Z_STREAM_END)
+		return false;
+	if (!lines->broken)
+		fprintf(stderr, "weirctl: cannot read %s: %s\n", lines->path, sentence);
+	lines->broken = true;
+	return true;
+}
+
 bool ctl_lines_next(struct ctl_lines *lines, struct ctl_line *line)
 {
 	while (gzgets(lines->file, lines->line, sizeof(lines->line)) != NULL) {
@@ -77,6 +90,9 @@ bool ctl_lines_next(struct ctl_lines *lines, struct ctl_line *line)
 			line->column = 1;
 			return true;
 		}
+		/* A flow that was torn may still be one, but not the one that was meant. */
+		if (lines->line[len - 1] != '\n' && broken_look(lines))
+			return false;
 		while (len > 0 && isspace((unsigned char)lines->line[len - 1]))
 			len--;
 		while (start < len && isspace((unsigned char)lines->line[start]))
@@ -88,14 +104,8 @@ bool ctl_lines_next(struct ctl_lines *lines, struct ctl_line *line)
 		line->column = (unsigned)start + 1;
 		return true;
 	}
-	if (gzeof(lines->file) == 0 || gzdirect(lines->file) == 0) {
-		int err;
-		const char *sentence = gzerror(lines->file, &err);
-
-		lines->broken = err != Z_OK && err != Z_STREAM_END;
-		if (lines->broken)
-			fprintf(stderr, "weirctl: cannot read %s: %s\n", lines->path, sentence);
-	}
+	if (gzeof(lines->file) == 0 || gzdirect(lines->file) == 0)
+		broken_look(lines);
 	return false;
 }
 

@@ -33,6 +33,7 @@ struct verify {
 	uint8_t *acked; /* a bit for each line number; NULL: all lines */
 	uint64_t acked_room;
 	uint64_t acknowledged, found, missing, bad_lines, stored, foreign;
+	uint64_t bad_acked; /* bad lines that should be there */
 };
 
 static struct weir_rule *rule_of(const char *text, size_t len, struct weir_flow_fault *fault)
@@ -134,6 +135,7 @@ static bool file_read(struct verify *verify)
 			fine = line_add(verify, line.number, rule);
 			continue;
 		}
+		verify->bad_acked += line_acked(verify, line.number);
 		if (verify->bad_lines++ < MISSING_SHOWN)
 			fprintf(stderr, "%s:%" PRIu64 ":%u: %s\n", verify->path, line.number,
 				fault.column + line.column - 1, fault.message);
@@ -239,7 +241,8 @@ int ctl_verify(struct ctl *ctl)
 		if (status == CTL_FINE) {
 			lines_judge(&verify);
 			verify_print(&verify);
-			status = verify.missing > 0 ? CTL_REFUSED : CTL_FINE;
+			status =
+				verify.missing > 0 || verify.bad_acked > 0 ? CTL_REFUSED : CTL_FINE;
 		}
 	}
 	verify_free(&verify);

@@ -63,7 +63,8 @@ struct weir_session *weir_client_open(const struct weir_client_conf *conf)
 		weir_session_node(session, at, len);
 		at += len + (at[len] == ',');
 	}
-	weir_session_say(session, "nothing was asked yet");
+	weir_session_say(
+		session, session->nodes_count > 0 ? "nothing was asked yet" : "no socket is named");
 	return session;
 }
 

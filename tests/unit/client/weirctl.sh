@@ -157,9 +157,18 @@ has 'a line that is too long is told' "$err$out" 'long:1:1: the line is too long
 head -c 3000 flows.gz >torn.gz
 run 1 add-flows s1 torn.gz
 has 'a torn file is told' "$err" 'cannot read torn.gz'
+printf 'ip,nw_src=5.5.5.5,actions=output:43\n' | gzip | head -c -12 >torn.gz
+run 1 add-flows s1 torn.gz
+has 'a line that was torn is not sent' "$out" 'sent 0'
 run 1 add-flows s1 nosuch
 has 'a missing file is told' "$err" 'cannot read nosuch: No such file'
 run 1 add-flows s1 .
+has 'a folder is told' "$err" 'Is a directory'
+printf 'garbage\n' >garbage
+run 1 verify s1 garbage
+has 'a line that is no flow is not there' "$out" 'bad lines 1'
+run 2 flows bogus s1
+has 'two devices are too many' "$err" 'bogus' 's1'
 run 1 add-flows --acked-log /nosuch/log s1 flows
 has 'a log that cannot be written is told' "$err" 'cannot write /nosuch/log'
 run 1 add-flows --json nosuch flows
@@ -188,6 +197,9 @@ run 3 nodes
 has 'no answer is told' "$err" 'no answer' 'nobody.sock'
 run 3 --timeout 300 add-flows d1 flows
 has 'by add-flows too' "$err$out" 'no answer' 'acknowledged 0'
+sock=,
+run 3 nodes
+has 'no socket at all is told' "$err" 'no socket is named'
 out=$(WEIR_SOCKET=$dir/nobody.sock,$dir/node.sock timeout 60 "$ctl" nodes)
 has 'the environment names sockets' "$out" n1
 exit $failed

@@ -258,7 +258,10 @@ static void end(struct sim *sim)
 	free(sim->heap);
 }
 
-/* The operator adds the devices, and does so again until he sees them. */
+/*
+ * The operator adds the devices until he sees them, but not again where a coordinator has come
+ * back empty: whoever knows them tells it.
+ */
 static void devices_add(struct sim *sim)
 {
 	for (unsigned i = 0; i < sim->plan.devices; i++) {

@@ -304,6 +304,7 @@ struct sim_device {
 	struct weir_rule *rules[SIM_RULES];
 	struct sim_register registers[SIM_RULES];
 	unsigned under_way[SIM_RULES];
+	bool known;           /**< the coordinator has had it */
 	uint64_t term_active; /**< newest that was seen to become active */
 };
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "sim.h"
+#include "table/table.h"
 
 static const char *const names[SIM_FAULTS_COUNT] = {
 	[SIM_FAULT_CRASH] = "crash",
@@ -20,6 +21,7 @@ static const char *const names[SIM_FAULTS_COUNT] = {
 	[SIM_FAULT_HAND_OVER] = "handover",
 	[SIM_FAULT_ROLE] = "role set",
 	[SIM_FAULT_LEAVE] = "leave",
+	[SIM_FAULT_ROOM] = "little room",
 };
 
 /* Mostly short against the lease, at times longer. */
@@ -190,6 +192,13 @@ static void commit(struct sim *sim, enum sim_fault fault)
 	case SIM_FAULT_LEAVE:
 		leave(sim, node);
 		break;
+	case SIM_FAULT_ROOM:
+		/* From nothing to what just lets a change through. */
+		sim->room_bytes = sim_chance(sim, 300000)
+					  ? (uint32_t)sim_below(sim, 2000)
+					  : (uint32_t)sim_between(sim, 1280U << 10, 1290U << 10);
+		sim_push(sim, SIM_ROOM, sim->now_ns + time_ns, 0, 0, NULL);
+		break;
 	case SIM_FAULTS_COUNT:
 		break;
 	}
@@ -223,6 +232,7 @@ void sim_fault_end(struct sim *sim)
 	sim->calm = true;
 	sim->calm_ns = sim->now_ns;
 	sim->coord.down_ns = sim->coord.hang_ns = 0;
+	sim->room_bytes = SIM_ROOM_BYTES;
 	memset(sim->coord.cut_ns, 0, sizeof(sim->coord.cut_ns));
 	for (unsigned a = 0; a < sim->plan.nodes; a++)
 		for (unsigned b = 0; b < sim->plan.nodes; b++)
@@ -244,5 +254,37 @@ void sim_fault_end(struct sim *sim)
 			node->workers[w].paused_ns = 0;
 			sim_node_wake(&node->workers[w], sim->now_ns);
 		}
+	}
+}
+
+static void corrupt(struct sim *sim, struct sim_node *node, unsigned device)
+{
+	for (unsigned i = 0; i < sim->plan.rules; i++) {
+		const struct weir_rule *rule = sim->devices[device].rules[i];
+		struct weir_entry *entry = weir_table_find(node->tables[device], rule);
+
+		if (entry == NULL)
+			continue;
+		sim_note(sim, "%sn%lu d%lu rule %lu is corrupted", "", node->number, device, i, 0,
+			0, 0);
+		weir_bucket_set_state(
+			weir_table_bucket(node->tables[device], weir_flow_bucket(rule->flow_id)),
+			entry, (entry->state + 1) % WEIR_FLOW_STATES_COUNT, 0);
+		return;
+	}
+}
+
+/** An entry changes in a backup's memory, without a new version: anti-entropy must repair it. */
+void sim_fault_corrupt(struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->plan.devices; i++) {
+		const struct weir_record *record = sim_coord_record(sim, i);
+
+		if (sim_check_hopeless(sim, i) || record->insync_count < 2)
+			continue;
+		for (unsigned j = 0; j < record->insync_count; j++)
+			if (strcmp(record->insync[j].node, record->master.node) != 0)
+				corrupt(sim, &sim->nodes[sim_node_number(record->insync[j].node)],
+					i);
 	}
 }

@@ -86,7 +86,7 @@ static bool blocked(const struct sim *sim, const struct sim_end *from, const str
 size_t sim_net_room(struct sim_worker *worker, unsigned node, unsigned channel)
 {
 	const struct sim_end *end = worker->end_of[node][channel];
-	size_t most = worker->node->sim->plan.room_bytes;
+	size_t most = worker->node->sim->room_bytes;
 
 	if (end == NULL || end->told == 0)
 		return 0;
@@ -114,7 +114,8 @@ void sim_net_send(
 		sim_fail(sim, "n%u.%u sends %zu bytes to n%u.%u, where no session is",
 			worker->node->number, worker->number, len, node, channel);
 	to = end->other;
-	if (to->bytes + len > sim->plan.room_bytes)
+	/* Less room than there was does not undo what was promised within this turn. */
+	if (to->bytes + len > SIM_ROOM_BYTES)
 		sim_fail(sim, "n%u.%u sends more to n%u.%u than there is room for",
 			worker->node->number, worker->number, node, channel);
 	if (end->session != end->told)

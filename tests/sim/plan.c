@@ -35,7 +35,6 @@ static void speeds(struct sim *sim, struct sim_plan *plan)
 	plan->coord_tail_ns = plan->coord_ns;
 	plan->coord_timeout_ns = SIM_MS(sim_between(sim, 50, 1000));
 	plan->think_ns = SIM_MS(sim_between(sim, 1, 30));
-	plan->room_bytes = 4U << 20;
 	plan->length_ns = SIM_MS(sim_between(sim, 2000, 8000)) + SIM_MS(4 * plan->lease_ms);
 }
 
@@ -63,6 +62,7 @@ void sim_plan_make(struct sim *sim)
 {
 	struct sim_plan *plan = &sim->plan;
 
+	sim->room_bytes = SIM_ROOM_BYTES;
 	sizes(sim, plan);
 	speeds(sim, plan);
 	plan->hell = sim_chance(sim, 500000);

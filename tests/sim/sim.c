@@ -267,7 +267,8 @@ static void devices_add(struct sim *sim)
 	for (unsigned i = 0; i < sim->plan.devices; i++) {
 		struct sim_node *node = &sim->nodes[sim_below(sim, sim->plan.nodes)];
 
-		if (sim_coord_record(sim, i) != NULL || !node->alive || sim_node_paused(node) != 0)
+		sim->devices[i].known |= sim_coord_record(sim, i) != NULL;
+		if (sim->devices[i].known || !node->alive || sim_node_paused(node) != 0)
 			continue;
 		weir_tenure_device_add(
 			node->tenure, ++sim->tickets, sim->devices[i].name, sim->now_ns);
@@ -288,7 +289,11 @@ static void check(struct sim *sim)
 	if (!sim->last_call)
 		return;
 	what = sim_check_rest(sim);
-	if (what == NULL) {
+	if (what == NULL && !sim->corrupted && sim->plan.anti_entropy_ns != 0) {
+		sim->corrupted = true;
+		sim->calm_ns = sim->now_ns;
+		sim_fault_corrupt(sim);
+	} else if (what == NULL) {
 		sim_check_final(sim);
 		sim->at_rest = true;
 	} else if (sim->now_ns > sim->calm_ns + sim->plan.rest_ns) {
@@ -393,7 +398,8 @@ static void dispatch(struct sim *sim, const struct sim_event *event)
 	case SIM_CHECK:
 		check(sim);
 		break;
-	case SIM_COORD_UP:
+	case SIM_ROOM:
+		sim->room_bytes = SIM_ROOM_BYTES;
 		break;
 	case SIM_CALM:
 		sim_fault_end(sim);

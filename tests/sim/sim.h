@@ -32,16 +32,17 @@
 #include "replica/replica.h"
 #include "tenure/tenure.h"
 
-#define SIM_NODES    5
-#define SIM_WORKERS  4
-#define SIM_DEVICES  4
-#define SIM_RULES    8
-#define SIM_CLIENTS  24
-#define SIM_TRACE    64 /**< events that a verdict shows at most */
-#define SIM_NEVER    UINT64_MAX
-#define SIM_MS(n)    ((uint64_t)(n)*WEIR_NS_PER_MS)
-#define SIM_US(n)    ((uint64_t)(n)*WEIR_NS_PER_US)
-#define SIM_ENDS_MAX (SIM_NODES * SIM_WORKERS)
+#define SIM_NODES      5
+#define SIM_WORKERS    4
+#define SIM_DEVICES    4
+#define SIM_RULES      8
+#define SIM_CLIENTS    24
+#define SIM_TRACE      64         /**< events that a verdict shows at most */
+#define SIM_ROOM_BYTES (4U << 20) /**< what a stream takes */
+#define SIM_NEVER      UINT64_MAX
+#define SIM_MS(n)      ((uint64_t)(n)*WEIR_NS_PER_MS)
+#define SIM_US(n)      ((uint64_t)(n)*WEIR_NS_PER_US)
+#define SIM_ENDS_MAX   (SIM_NODES * SIM_WORKERS)
 
 struct sim;
 struct sim_node;
@@ -63,7 +64,7 @@ enum sim_event_kind {
 	SIM_BIRTH,     /**< a process starts */
 	SIM_DEATH,     /**< a process ends */
 	SIM_CHECK,     /**< checkers look at everything */
-	SIM_COORD_UP,  /**< the coordinator is back */
+	SIM_ROOM,      /**< streams have their room back */
 	SIM_CALM,      /**< faults end */
 	SIM_LAST_CALL, /**< clients end */
 };
@@ -97,6 +98,7 @@ enum sim_fault {
 	SIM_FAULT_HAND_OVER,
 	SIM_FAULT_ROLE,
 	SIM_FAULT_LEAVE,
+	SIM_FAULT_ROOM,
 	SIM_FAULTS_COUNT,
 };
 
@@ -119,7 +121,6 @@ struct sim_plan {
 	uint64_t coord_timeout_ns;        /**< of a driver */
 	uint64_t think_ns;                /**< of clients */
 	uint32_t local_ppm;               /**< writes with ack=local */
-	uint32_t room_bytes;              /**< of a stream */
 	uint64_t fault_ns;                /**< mean time between faults; 0: none */
 	uint32_t fault_weight[SIM_FAULTS_COUNT];
 	uint64_t length_ns; /**< until faults end */
@@ -342,9 +343,11 @@ struct sim {
 	uint32_t cookies;
 	uint64_t tickets;
 	bool calm;      /**< no fault any more */
+	bool corrupted; /**< at rest for the first time, copies were corrupted in silence */
 	bool last_call; /**< no operation any more */
 	bool at_rest;
 	uint64_t calm_ns;
+	uint32_t room_bytes; /**< of a stream, now */
 	struct sim_stats stats;
 	struct sim_trace_line trace[SIM_TRACE];
 	uint64_t trace_count;
@@ -449,6 +452,7 @@ void sim_check_final(struct sim *sim);
 /* fault.c */
 void sim_fault(struct sim *sim);
 void sim_fault_end(struct sim *sim);
+void sim_fault_corrupt(struct sim *sim);
 
 /* rcu.c */
 void sim_rcu_pass(void);

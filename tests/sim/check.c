@@ -278,7 +278,7 @@ void sim_check_final(struct sim *sim)
 		const struct weir_record *record = sim_coord_record(sim, i);
 
 		if (sim_check_hopeless(sim, i)) {
-			sim->stats.stuck++;
+			sim->stats.stuck += !sim->corrupted;
 			continue;
 		}
 		for (unsigned rule = 0; rule < sim->plan.rules; rule++)

@@ -272,9 +272,13 @@ static void corrupt(struct sim *sim, struct sim_node *node, unsigned device)
 	}
 }
 
-/** An entry changes in a backup's memory, without a new version: anti-entropy must repair it. */
+/**
+ * An entry changes in a backup's memory, without a new version: anti-entropy must repair it. Where
+ * a takeover comes first, the copy is as good as any: what operations did is not judged any more.
+ */
 void sim_fault_corrupt(struct sim *sim)
 {
+	sim->plan.lossy = true;
 	for (unsigned i = 0; i < sim->plan.devices; i++) {
 		const struct weir_record *record = sim_coord_record(sim, i);
 

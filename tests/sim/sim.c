@@ -290,8 +290,9 @@ static void check(struct sim *sim)
 		return;
 	what = sim_check_rest(sim);
 	if (what == NULL && !sim->corrupted && sim->plan.anti_entropy_ns != 0) {
-		sim->corrupted = true;
 		sim->calm_ns = sim->now_ns;
+		sim_check_final(sim);
+		sim->corrupted = true;
 		sim_fault_corrupt(sim);
 	} else if (what == NULL) {
 		sim_check_final(sim);

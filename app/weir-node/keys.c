@@ -33,7 +33,7 @@ const struct weir_key weir_keys[] = {
 	NAME("cluster", "name", "weir", cluster, "name of the cluster, the same on all its nodes"),
 	NUMBER("cluster", "backup_count", "2", backup_count, 0, WEIR_BACKUPS_MAX, "nodes",
 		"copies of a device beside its master's"),
-	{"cluster", "unclean_takeover", WEIR_KEY_YESNO, "no", AT(unclean_takeover), 0, 1, "", false,
+	{"cluster", "unclean_takeover", WEIR_KEY_YESNO, "no", AT(unclean_takeover), 0, 1, "", true,
 		"yes: where no copy that is in sync lives, an older one takes over, and writes are "
 		"lost"},
 	NUMBER("cluster", "join_grace_ms", "2000", join_grace_ms, 0, 60000, "ms",

@@ -262,6 +262,9 @@ static void reload(struct node *node)
 				key->running ? "done" : "takes effect at the next start");
 	}
 	weir_store_idle_set(node->store, settings.idle_policy, settings.idle_sleep_max_us);
+	if (settings.unclean_takeover != node->settings.unclean_takeover)
+		weir_store_unclean_set(node->store, settings.unclean_takeover);
+	node->settings.unclean_takeover = settings.unclean_takeover;
 	node->settings.idle_policy = settings.idle_policy;
 	node->settings.idle_sleep_max_us = settings.idle_sleep_max_us;
 }

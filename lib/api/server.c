@@ -210,7 +210,8 @@ static unsigned settings_list(const struct weir_api *api, struct setting *settin
 	ADD("cluster.backup_count", "%u", conf->tenure.backup_count);
 	ADD("cluster.lease_ms", "%u", conf->tenure.lease_ms);
 	ADD("cluster.join_grace_ms", "%u", conf->tenure.join_grace_ms);
-	ADD("cluster.unclean_takeover", "%s", conf->tenure.unclean_takeover ? "yes" : "wait");
+	ADD("cluster.unclean_takeover", "%s",
+		__atomic_load_n(&conf->tenure.unclean_takeover, __ATOMIC_RELAXED) ? "yes" : "no");
 	ADD("node.workers", "%u", conf->workers_count);
 	ADD("node.memory_bytes", "%" PRIu64, conf->memory_bytes);
 	ADD("replication.insync_timeout_ms", "%u", conf->insync_timeout_ms);

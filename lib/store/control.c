@@ -337,6 +337,17 @@ void weir_store_leave(struct weir_store *store)
 	exit_with_tick(store);
 }
 
+void weir_store_unclean_set(struct weir_store *store, bool unclean_takeover)
+{
+	/* Gateways show it. */
+	__atomic_store_n(&store->conf.tenure.unclean_takeover, unclean_takeover, __ATOMIC_RELAXED);
+	if (store->control.tenure == NULL)
+		return;
+	enter(store);
+	weir_tenure_unclean_set(store->control.tenure, unclean_takeover, weir_clock_ns());
+	exit_with_tick(store);
+}
+
 /* -------------------------------------------------------------------------------- the loop --- */
 
 static bool events_make(struct weir_store *store)

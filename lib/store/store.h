@@ -234,6 +234,9 @@ void weir_store_worker_stats(
 /** Another idle policy from now on; the longest sleep is 1..999,999 us. Any thread. */
 void weir_store_idle_set(struct weir_store *store, enum weir_idle idle, uint32_t sleep_max_us);
 
+/** Whether devices without an in-sync copy wait, from now on. Control core. */
+void weir_store_unclean_set(struct weir_store *store, bool unclean_takeover);
+
 /** The settings as the store was made with them, completed. */
 const struct weir_store_conf *weir_store_conf(const struct weir_store *store);
 

@@ -278,6 +278,14 @@ static void hand_over(struct weir_tenure *tenure, struct device *device)
 	weir_tenure_work_add(tenure, device);
 }
 
+void weir_tenure_unclean_set(struct weir_tenure *tenure, bool unclean_takeover, uint64_t now_ns)
+{
+	tenure->now_ns = now_ns;
+	tenure->conf.unclean_takeover = unclean_takeover;
+	weir_tenure_devices_each(tenure, weir_tenure_work_add);
+	run(tenure);
+}
+
 void weir_tenure_leave(struct weir_tenure *tenure, uint64_t now_ns)
 {
 	tenure->now_ns = now_ns;

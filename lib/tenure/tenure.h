@@ -121,6 +121,12 @@ void weir_tenure_device_add(
 void weir_tenure_master_set(struct weir_tenure *tenure, uint64_t ticket, const char *device,
 	const char *node, uint64_t now_ns);
 
+/**
+ * Another choice of conf.unclean_takeover from now on, also for devices that wait already. Nodes
+ * must agree: whoever is to take over goes by its own.
+ */
+void weir_tenure_unclean_set(struct weir_tenure *tenure, bool unclean_takeover, uint64_t now_ns);
+
 /** Role of `node` for the device: master (as above), standby (added to backups), none (dropped). */
 void weir_tenure_role_set(struct weir_tenure *tenure, uint64_t ticket, const char *device,
 	const char *node, enum weir_role role, uint64_t now_ns);

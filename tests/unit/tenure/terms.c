@@ -111,6 +111,26 @@ static void unclean_takeover_is_a_choice_and_an_event(void **state)
 	assert_int_equal(w.procs[other].asked[WEIR_COORD_CHANGE], 0);
 }
 
+static void unclean_takeover_can_be_chosen_once_a_device_waits(void **state)
+{
+	unsigned heir;
+
+	world_settled(&w, 3);
+	world_net(&w, 1, false);
+	world_net(&w, 2, false);
+	world_until(&w, MS(1000), stored(&w, 0)->insync_count == 1);
+	heir = second();
+	world_kill(&w, 0);
+	world_net(&w, 1, true);
+	world_net(&w, 2, true);
+	world_run(&w, MS(10 * LEASE_MS));
+	assert_false(serves(&w, 0, heir));
+	for (unsigned i = 1; i < 3; i++)
+		weir_tenure_unclean_set(w.procs[i].tenure, true, w.now_ns);
+	world_until(&w, MS(LEASE_MS), serves(&w, 0, heir));
+	assert_int_equal(w.procs[heir].events[WEIR_EVENT_UNCLEAN], 1);
+}
+
 static void unclean_takeover_is_not_used_while_an_insync_copy_lives(void **state)
 {
 	w.conf.unclean_takeover = true;
@@ -645,6 +665,7 @@ int main(void)
 		TEST(a_backup_out_of_sync_does_not_take_over),
 		TEST(nobody_takes_over_without_an_insync_copy),
 		TEST(unclean_takeover_is_a_choice_and_an_event),
+		TEST(unclean_takeover_can_be_chosen_once_a_device_waits),
 		TEST(unclean_takeover_is_not_used_while_an_insync_copy_lives),
 		TEST(active_is_set_only_when_every_worker_has_settled),
 		TEST(activation_waits_up_to_join_grace_for_the_first_backup),

@@ -82,10 +82,12 @@ class Redises:
 
 def benchmark(socket, count, pipeline, *command):
     """redis-benchmark. @return requests a second, p50 and p99 in us"""
-    answer = subprocess.run(
+    run = subprocess.run(
         ["redis-benchmark", "-s", socket, "-c", "1", "-n", str(count), "-P", str(pipeline),
-         "--precision", "3", "--csv", *command],
-        check=True, capture_output=True, text=True).stdout.splitlines()
+         "--precision", "3", "--csv", *command], capture_output=True, text=True)
+    if run.returncode != 0:
+        raise Trouble(f"redis-benchmark failed: {run.stderr.strip() or run.stdout.strip()}")
+    answer = run.stdout.splitlines()
     fields = [field.strip('"') for field in answer[-1].rsplit(",", 7)]
     return float(fields[1]), float(fields[4]) * 1000, float(fields[6]) * 1000
 

@@ -118,7 +118,10 @@ const struct weir_device *weir_call_device(const struct weir_call *call)
 		word->len < WEIR_DEVICE_ID_MAX ? weir_store_device(call->store, word->at, word->len)
 					       : NULL;
 
-	if (device == NULL)
+	if (device == NULL && weir_store_lease_ns(call->store) == 0)
+		weir_reply_error(call->reply, WEIR_UNREACHABLE,
+			"this node is not in its cluster now and does not know of the device");
+	else if (device == NULL)
 		weir_reply_error(call->reply, WEIR_NODEVICE, "no such device: %.*s",
 			(int)(word->len < WEIR_DEVICE_ID_MAX ? word->len : WEIR_DEVICE_ID_MAX),
 			word->at);

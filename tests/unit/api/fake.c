@@ -413,7 +413,7 @@ void weir_store_worker_stats(
 
 uint64_t weir_store_lease_ns(const struct weir_store *store)
 {
-	return 1500000000;
+	return store->conf.leaseless ? 0 : 1500000000;
 }
 
 /* ---------------------------------------------------------------------------------- gates --- */

@@ -27,6 +27,7 @@ struct fake_conf {
 	bool hold;                 /**< nothing comes back until fake_release */
 	int err;                   /**< answers all tasks with this error */
 	int read_err;              /**< what weir_device_may_read answers */
+	bool leaseless;            /**< the node is not in its cluster */
 	const char *master_socket; /**< what weir_device_status says; NULL: /run/n2.sock */
 };
 

@@ -605,6 +605,19 @@ static void bad_words_are_refused_with_the_syntax(void **state)
 	peer_stop(&peer);
 }
 
+/* A node that starts has not heard of any device yet: that is not the same as "no such device". */
+static void node_outside_its_cluster_denies_no_device(void **state)
+{
+	struct peer peer = peer_start(&(struct fake_conf){.leaseless = true});
+	int fd = peer_connect(&peer);
+
+	ask(fd, "DEVICE.INFO dx",
+		"-UNREACHABLE this node is not in its cluster now and does not know of the "
+		"device\r\n");
+	close(fd);
+	peer_stop(&peer);
+}
+
 static void device_name_has_a_limit(void **state)
 {
 	struct peer peer = peer_start(&(struct fake_conf){0});
@@ -862,6 +875,7 @@ int main(void)
 		cmocka_unit_test(hello_3_turns_pairs_into_maps),
 		cmocka_unit_test(flow_lives_through_its_states),
 		cmocka_unit_test(bad_words_are_refused_with_the_syntax),
+		cmocka_unit_test(node_outside_its_cluster_denies_no_device),
 		cmocka_unit_test(device_name_has_a_limit),
 		cmocka_unit_test(scan_sees_every_flow_once_and_ends_with_0),
 		cmocka_unit_test(scan_filters),

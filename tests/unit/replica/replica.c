@@ -794,6 +794,40 @@ static void change_that_does_not_follow_the_last_one_is_not_acknowledged(void **
 	assert_int_equal(next.task.err, WEIR_UNKNOWN);
 }
 
+/* The bound keeps a bucket small enough to be shipped at once: 8192 is BUCKET_ENTRIES_MAX. */
+static void full_bucket_refuses_more_and_can_still_be_shipped(void **state)
+{
+	struct net_record record = {
+		.term = 1, .active = 1, .master = 0, .backups = 14, .insync = 7, .live = ALL_LIVE};
+	struct net_task *tasks = calloc(8193, sizeof(*tasks));
+	unsigned count = 0;
+
+	assert_non_null(tasks);
+	begin();
+	for (unsigned n = 0; count < 8193; n++) {
+		union {
+			struct weir_rule rule;
+			uint8_t bytes[64];
+		} key;
+
+		net_rule(&key.rule, n, 0);
+		if (weir_flow_bucket(key.rule.flow_id) != 77)
+			continue;
+		net_submit(net, 0, DEV, &tasks[count], WEIR_OP_ADD, n, 1);
+		if (++count % 1000 == 0)
+			net_run(net);
+	}
+	net_run(net);
+	for (unsigned i = 0; i < 8192; i++)
+		assert_int_equal(tasks[i].task.err, 0);
+	assert_int_equal(tasks[8192].task.err, WEIR_TOOBIG);
+	net_restart(net, 3);
+	net_view(net, ALL_NODES, DEV, &record);
+	net_run(net);
+	assert_true(net_equal(net, 0, 3, DEV));
+	free(tasks);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -825,6 +859,7 @@ int main(void)
 		TEST(waiting_queue_is_bounded),
 		TEST(more_writes_than_may_be_pending_wait_and_are_all_answered),
 		TEST(full_channel_makes_writes_wait_not_fail),
+		TEST(full_bucket_refuses_more_and_can_still_be_shipped),
 		TEST(bad_messages_are_counted_and_change_nothing),
 		TEST(nodes_with_different_worker_counts_replicate_and_take_over),
 		TEST(b6_late_promise_of_an_older_term_does_not_count_in_a_newer_one),

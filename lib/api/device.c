@@ -214,11 +214,11 @@ static enum weir_call_result request_run(
 	return WEIR_CALL_ANSWERED;
 }
 
-/* Names are printed in lines and stand in keys: no blanks, no control characters. */
+/* Names are printed in lines, in JSON and in logs, and stand in keys. */
 static bool name_plain(const struct weir_word *word)
 {
 	for (size_t i = 0; i < word->len; i++)
-		if ((unsigned char)word->at[i] <= ' ' || word->at[i] == 0x7f)
+		if ((unsigned char)word->at[i] <= ' ' || (unsigned char)word->at[i] >= 0x7f)
 			return false;
 	return true;
 }
@@ -227,7 +227,7 @@ WEIR_RUN(device_add)
 {
 	if (!name_plain(&call->words->word[1])) {
 		weir_reply_error(call->reply, WEIR_ERR,
-			"a device's name has no blanks and no control characters");
+			"a device's name is made of printable ASCII characters other than blanks");
 		return WEIR_CALL_ANSWERED;
 	}
 	return request_run(call, WEIR_REQUEST_DEVICE_ADD, WEIR_ROLE_NONE);

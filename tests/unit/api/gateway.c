@@ -590,7 +590,9 @@ static void bad_words_are_refused_with_the_syntax(void **state)
 	ask(fd, "FLOW.GET d1 a LOCALLY",
 		"-ERR syntax error, try FLOW.GET device flowid|flow [LOCAL]\r\n");
 	ask(fd, "DEVICE.ADD \"a b\"",
-		"-ERR a device's name has no blanks and no control characters\r\n");
+		"-ERR a device's name is made of printable ASCII characters other than blanks\r\n");
+	ask(fd, "DEVICE.ADD a\xff",
+		"-ERR a device's name is made of printable ASCII characters other than blanks\r\n");
 	ask(fd, "DEVICE.ADD \"\"",
 		"-TOOBIG a device's name has 1 to 127 bytes, a node's at most 31, and no NUL\r\n");
 	ask(fd, "ROLE.SET d1 n1 boss",

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "api/api.h"
+
 #include "settings.h"
 
 #define AT(member)                                                                                 \
@@ -73,7 +75,7 @@ const struct weir_key weir_keys[] = {
 		"Unix socket where clients connect"),
 	{"api", "socket_mode", WEIR_KEY_MODE, "0660", AT(api_socket_mode), 0, 0777, "", false,
 		"file permissions of the socket: who may connect"},
-	NUMBER("api", "gateways", "1", api_gateways, 1, 16, "threads",
+	NUMBER("api", "gateways", "1", api_gateways, 1, WEIR_API_GATEWAYS_MAX, "threads",
 		"threads that serve clients"),
 
 	{"idle", "policy", WEIR_KEY_IDLE, "sleep", AT(idle_policy), 0, 0, "", true,

@@ -20,6 +20,7 @@
 struct weir_store;
 struct weir_api;
 
+#define WEIR_API_GATEWAYS_MAX 8
 #define WEIR_API_CLIENTS_MAX  1024
 #define WEIR_API_PIPELINE_MAX 8192
 #define WEIR_API_REQUEST_MAX  (1U << 20)  /**< bytes of one request */
@@ -30,7 +31,7 @@ struct weir_api_conf {
 	const char *socket;   /**< path; a stale socket there is replaced, a live one refused */
 	uint32_t socket_mode; /**< file permissions, such as 0660 */
 	uint32_t request_timeout_ms;
-	unsigned gateways_count; /**< threads, 1.. */
+	unsigned gateways_count; /**< threads, 1..WEIR_API_GATEWAYS_MAX */
 };
 
 /**

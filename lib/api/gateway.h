@@ -41,8 +41,6 @@ struct weir_request;
 struct weir_store;
 struct weir_task;
 
-#define WEIR_API_GATEWAYS_MAX 8
-
 /** Bytes of a connection's name, its final NUL counted. */
 #define WEIR_API_NAME_MAX 64
 

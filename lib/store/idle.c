@@ -12,10 +12,14 @@
  * hundred ns: where several workers share a CPU the next one waits for tens of us at most.
  */
 #define PAUSES 64
-#define YIELDS 16
+#define YIELDS 4
 
-/* The shortest sleep, and which part of the time since there was work a sleep takes. */
-#define SLEEP_MIN_US 50
+/*
+ * The shortest sleep, and which part of the time since there was work a sleep takes. Where nodes
+ * share CPUs, each sleep and wake-up is taken from those that have work: shorter ones cost more
+ * than they save, and what has gathered meanwhile is handled together.
+ */
+#define SLEEP_MIN_US 200
 #define SLEEP_SHARE  16
 
 static uint64_t sleep_ns(const struct weir_idler *idler, uint32_t sleep_max_us, uint64_t now_ns)

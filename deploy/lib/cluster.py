@@ -6,6 +6,7 @@ import contextlib
 import fnmatch
 import os
 import pathlib
+import signal
 import sys
 
 import playground
@@ -121,6 +122,8 @@ def main():
         print(f"talk to it: redis-cli -s {ground.socket('n1')} NODE.LIST")
         return
     if verb == "status":
+        # Whoever reads only a part of it ends it, as with any other command.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         status(ground)
         return
     if verb == "down":

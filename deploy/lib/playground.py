@@ -375,11 +375,12 @@ class Playground:
         return [name for name, row in listed.items() if row["live"]]
 
     def await_cluster(self, nodes, seconds=15):
-        """Until each of these nodes sees all of them alive."""
+        """Until each of these nodes sees all of them alive and has a lease, so that it serves."""
         wanted = set(nodes)
 
         def whole():
-            return all(wanted <= set(self.live_nodes(node)) for node in nodes)
+            return all(wanted <= set(self.live_nodes(node)) and
+                       int(weir.info(self.socket(node))["lease_left_ms"]) > 0 for node in nodes)
 
         if not wait_until(whole, seconds, 0.05):
             views = "; ".join(f"{node} sees {' '.join(self.live_nodes(node)) or 'nobody'}"

@@ -74,8 +74,7 @@ struct net {
 	struct net_queue queues[NET_NODES][NET_WORKERS][NET_NODES][NET_WORKERS];
 	bool held[NET_NODES][NET_NODES];
 	bool up[NET_NODES][NET_NODES];
-	bool running; /**< the number of messages delivered counts */
-	uint64_t delivered;
+	uint64_t delivered; /**< messages, so far */
 };
 
 /** A task with its own memory. */

@@ -544,6 +544,32 @@ void weir_bucket_remove(struct weir_bucket *bucket, struct weir_mem *mem, struct
 	bucket_fit(bucket, mem);
 }
 
+struct purge {
+	struct weir_bucket *bucket;
+	struct weir_mem *mem;
+	int app;
+	unsigned removed;
+};
+
+static bool purge_visit(void *ctx, struct weir_entry *entry)
+{
+	struct purge *purge = ctx;
+
+	if (purge->app == WEIR_ANY_APP || weir_rule_app(&entry->rule) == purge->app) {
+		weir_bucket_remove(purge->bucket, purge->mem, entry);
+		purge->removed++;
+	}
+	return true;
+}
+
+unsigned weir_bucket_purge(struct weir_bucket *bucket, struct weir_mem *mem, int app)
+{
+	struct purge purge = {bucket, mem, app, 0};
+
+	weir_bucket_walk(bucket, 0, UINT32_MAX, purge_visit, &purge);
+	return purge.removed;
+}
+
 void weir_bucket_set_state(struct weir_bucket *bucket, struct weir_entry *entry,
 	enum weir_flow_state state, uint16_t error)
 {

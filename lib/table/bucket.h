@@ -61,7 +61,7 @@ struct weir_bucket {
 	struct weir_shard *shard; /**< NULL while detached */
 	uint32_t count;
 	uint16_t number;
-	uint16_t zero;
+	uint16_t moving; /**< writes that some in-sync copy may lack */
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct weir_bucket) == 128, "a bucket takes two cache lines");

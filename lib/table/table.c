@@ -12,6 +12,8 @@
 
 struct weir_table {
 	struct weir_shard *shards[WEIR_SHARDS];
+	uint64_t fence;
+	uint32_t firm; /**< mask of shards */
 };
 
 _Static_assert(sizeof(struct weir_table) <= 1024, "a device without flows is small");
@@ -85,6 +87,49 @@ uint64_t weir_table_count(const struct weir_table *table)
 	for (unsigned i = 0; i < WEIR_SHARDS; i++)
 		count += weir_table_shard_digest(table, i).count;
 	return count;
+}
+
+/* What a look may be believed. */
+
+void weir_table_fence_raise(struct weir_table *table, uint64_t term)
+{
+	uint64_t fence = weir_rcu_peek(table->fence);
+
+	while (fence < term && !__atomic_compare_exchange_n(&table->fence, &fence, term, true,
+				       __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+}
+
+uint64_t weir_table_fence(const struct weir_table *table)
+{
+	return weir_rcu_load(table->fence);
+}
+
+void weir_table_firm_set(struct weir_table *table, uint32_t shards, bool firm)
+{
+	if (firm)
+		__atomic_fetch_or(&table->firm, shards, __ATOMIC_RELEASE);
+	else
+		__atomic_fetch_and(&table->firm, ~shards, __ATOMIC_RELEASE);
+}
+
+void weir_bucket_moving(struct weir_bucket *bucket, int by)
+{
+	weir_assert(by > 0 ? bucket->moving < WEIR_BUCKET_MOVING_MAX : bucket->moving > 0);
+	weir_rcu_publish(bucket->moving, (uint16_t)(bucket->moving + by));
+}
+
+unsigned weir_bucket_in_motion(const struct weir_bucket *bucket)
+{
+	return weir_rcu_load(bucket->moving);
+}
+
+bool weir_table_is_firm(const struct weir_table *table, unsigned bucket)
+{
+	const struct weir_bucket *found = weir_table_bucket(table, bucket);
+
+	return (weir_rcu_load(table->firm) >> weir_bucket_shard(bucket) & 1) != 0 &&
+	       (found == NULL || weir_bucket_in_motion(found) == 0);
 }
 
 /* Lookups. */

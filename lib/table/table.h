@@ -159,6 +159,18 @@ struct weir_entry *weir_table_find(const struct weir_table *table, const struct 
 /** An entry with this flow id, or NULL; where several share it, any one of them. */
 struct weir_entry *weir_table_find_id(const struct weir_table *table, uint64_t flow_id);
 
+/**
+ * Whether what stands in a bucket is firm: every copy in the in-sync set has it, so that no change
+ * of master takes it back. Asked after the look that it is said of.
+ */
+bool weir_table_is_firm(const struct weir_table *table, unsigned bucket);
+
+/**
+ * The least term that the copies here still serve: a master of an older term is deposed, whether
+ * it knows or not. Asked after a look, as above.
+ */
+uint64_t weir_table_fence(const struct weir_table *table);
+
 /** Entries of the device: a sum over shards. */
 uint64_t weir_table_count(const struct weir_table *table);
 
@@ -195,6 +207,22 @@ uint64_t weir_table_walk(const struct weir_table *table, uint64_t cursor, unsign
 
 /* Writers: the worker that owns the bucket's shard. */
 
+/** Raises the fence, before anything is said or done in a term; it never goes down. Any worker. */
+void weir_table_fence_raise(struct weir_table *table, uint64_t term);
+
+/** Says of the worker's shards (a mask) whether they are firm but for the buckets in motion. */
+void weir_table_firm_set(struct weir_table *table, uint32_t shards, bool firm);
+
+/** Counts writes of a bucket that some in-sync copy may lack; `by` is 1 before a write, -1 after.
+ */
+void weir_bucket_moving(struct weir_bucket *bucket, int by);
+
+/** Most of them. */
+#define WEIR_BUCKET_MOVING_MAX UINT16_MAX
+
+/** Writes of a bucket that some in-sync copy may lack. */
+unsigned weir_bucket_in_motion(const struct weir_bucket *bucket);
+
 /** The bucket of this number, or NULL where it was never written. */
 struct weir_bucket *weir_table_bucket(const struct weir_table *table, unsigned bucket);
 
@@ -216,6 +244,15 @@ struct weir_entry *weir_bucket_find(const struct weir_bucket *bucket, const stru
 
 /** Takes out an entry that stands in this bucket; it stays readable until the grace period ends. */
 void weir_bucket_remove(struct weir_bucket *bucket, struct weir_mem *mem, struct weir_entry *entry);
+
+/**
+ * Takes out all entries of an app.
+ * @param app 0..65535, or WEIR_ANY_APP
+ * @return how many
+ */
+unsigned weir_bucket_purge(struct weir_bucket *bucket, struct weir_mem *mem, int app);
+
+#define WEIR_ANY_APP (-1)
 
 /** Changes state and error of an entry in place, and the bucket's hash with it. */
 void weir_bucket_set_state(struct weir_bucket *bucket, struct weir_entry *entry,

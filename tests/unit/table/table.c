@@ -378,6 +378,85 @@ static void destroy_full_table(void *ctx)
 	weir_table_destroy(help->table);
 }
 
+static void purge_takes_out_an_app_and_nothing_else(void **state)
+{
+	struct help_table help = help_table();
+	struct weir_bucket *bucket = weir_table_bucket_make(help.table, help.mem, 7);
+	struct help_entry room;
+	struct weir_entry *entry;
+
+	for (unsigned i = 0; i < 3000; i++) {
+		entry = help_entry_in(&room, i, 7);
+		entry->rule.flow_id = (entry->rule.flow_id & ~(0xffffULL << 48)) | (uint64_t)(i % 3)
+											   << 48;
+		assert_int_equal(weir_bucket_put(bucket, help.mem, entry, NULL), 0);
+	}
+	assert_int_equal(weir_bucket_purge(bucket, help.mem, 9), 0);
+	assert_int_equal(weir_bucket_purge(bucket, help.mem, 1), 1000);
+	assert_int_equal(weir_bucket_digest(bucket).count, 2000);
+	for (unsigned i = 0; i < 3000; i++) {
+		entry = help_entry_in(&room, i, 7);
+		entry->rule.flow_id = (entry->rule.flow_id & ~(0xffffULL << 48)) | (uint64_t)(i % 3)
+											   << 48;
+		assert_int_equal(weir_bucket_find(bucket, &entry->rule) != NULL, i % 3 != 1);
+	}
+	assert_int_equal(weir_bucket_purge(bucket, help.mem, WEIR_ANY_APP), 2000);
+	assert_int_equal(weir_bucket_digest(bucket).count, 0);
+	assert_int_equal(weir_bucket_digest(bucket).hash, 0);
+	help_table_end(&help);
+}
+
+static void bucket_in_motion_is_not_firm(void **state)
+{
+	struct help_table help = help_table();
+	struct weir_bucket *bucket = weir_table_bucket_make(help.table, help.mem, 33);
+
+	assert_false(weir_table_is_firm(help.table, 33));
+	weir_table_firm_set(help.table, 1U << 1, true);
+	assert_true(weir_table_is_firm(help.table, 33));
+	assert_true(weir_table_is_firm(help.table, 1)); /* never written */
+	assert_false(weir_table_is_firm(help.table, 34));
+	weir_bucket_moving(bucket, 1);
+	weir_bucket_moving(bucket, 1);
+	weir_bucket_moving(bucket, -1);
+	assert_int_equal(weir_bucket_in_motion(bucket), 1);
+	assert_false(weir_table_is_firm(help.table, 33));
+	assert_true(weir_table_is_firm(help.table, 65));
+	weir_bucket_moving(bucket, -1);
+	assert_true(weir_table_is_firm(help.table, 33));
+	weir_table_firm_set(help.table, UINT32_MAX, false);
+	assert_false(weir_table_is_firm(help.table, 33));
+	help_table_end(&help);
+}
+
+static void fence_never_goes_down(void **state)
+{
+	struct help_table help = help_table();
+
+	assert_int_equal(weir_table_fence(help.table), 0);
+	weir_table_fence_raise(help.table, 7);
+	weir_table_fence_raise(help.table, 5);
+	assert_int_equal(weir_table_fence(help.table), 7);
+	weir_table_fence_raise(help.table, 8);
+	assert_int_equal(weir_table_fence(help.table), 8);
+	help_table_end(&help);
+}
+
+static void move_too_few(void *ctx)
+{
+	struct help_table *help = ctx;
+
+	weir_bucket_moving(weir_table_bucket_make(help->table, help->mem, 1), -1);
+}
+
+static void move_too_many(void *ctx)
+{
+	struct help_table *help = ctx;
+
+	for (unsigned i = 0; i <= WEIR_BUCKET_MOVING_MAX; i++)
+		weir_bucket_moving(weir_table_bucket_make(help->table, help->mem, 1), 1);
+}
+
 static void misuse_is_an_assertion(void **state)
 {
 	struct help_table help = help_table();
@@ -386,6 +465,8 @@ static void misuse_is_an_assertion(void **state)
 	assert_true(help_aborts(put_elsewhere, &help));
 	assert_true(help_aborts(remove_twice, &help));
 	assert_true(help_aborts(destroy_full_table, &help));
+	assert_true(help_aborts(move_too_few, &help));
+	assert_true(help_aborts(move_too_many, &help));
 	help_table_end(&help);
 }
 
@@ -407,6 +488,9 @@ int main(void)
 		cmocka_unit_test(swap_without_memory_leaves_both_as_they_were),
 		cmocka_unit_test(detached_bucket_gives_everything_back),
 		cmocka_unit_test(clearing_a_shard_touches_no_other),
+		cmocka_unit_test(purge_takes_out_an_app_and_nothing_else),
+		cmocka_unit_test(bucket_in_motion_is_not_firm),
+		cmocka_unit_test(fence_never_goes_down),
 		cmocka_unit_test(misuse_is_an_assertion),
 	};
 	int failed;

@@ -57,7 +57,7 @@ const struct weir_key weir_keys[] = {
 	NUMBER("replication", "anti_entropy_period_ms", "5000", anti_entropy_period_ms, 0, 3600000,
 		"ms", "digests of all copies are compared so often; 0: never"),
 	NUMBER("replication", "backup_period_ms", "2000", backup_period_ms, 10, 3600000, "ms",
-		"reserved: counters are not copied to the backups yet, they stay with the master"),
+		"counters that devices have reported go to the backups so often"),
 	NUMBER("replication", "request_timeout_ms", "5000", request_timeout_ms, 10, 600000, "ms",
 		"a client's request is answered within this time"),
 

@@ -122,6 +122,7 @@ static int make_store(struct node *node)
 		.idle_sleep_max_us = settings->idle_sleep_max_us,
 		.insync_timeout_ms = settings->insync_timeout_ms,
 		.anti_entropy_period_ms = settings->anti_entropy_period_ms,
+		.backup_period_ms = settings->backup_period_ms,
 		.request_timeout_ms = settings->request_timeout_ms,
 		.memory_bytes = (uint64_t)settings->per_worker_mb << 20,
 	};

@@ -13,7 +13,7 @@ static struct change failed(int err)
 
 static struct change replicate(enum weir_wire_delta_kind kind, struct weir_entry *entry)
 {
-	return (struct change){.kind = (uint8_t)kind, .entry = entry};
+	return (struct change){.delta = {.kind = (uint8_t)kind, .entry = entry}};
 }
 
 static struct change put_new(struct weir_replica *r, struct weir_bucket *bucket,
@@ -38,22 +38,29 @@ static struct change set_state(
 	struct weir_bucket *bucket, struct weir_entry *entry, enum weir_flow_state state)
 {
 	if (entry->state == state)
-		return (struct change){.entry = entry};
+		return (struct change){0};
 	weir_bucket_set_state(bucket, entry, state, 0);
 	return replicate(WEIR_WIRE_PUT, entry);
 }
 
+/* Counters travel in a lane of their own: what a device counts dirties no bucket. */
 static struct change report(struct weir_replica *r, struct weir_bucket *bucket,
 	const struct weir_task *task, struct weir_entry *entry)
 {
-	STORE(entry->packets, task->entry.packets);
-	STORE(entry->bytes, task->entry.bytes);
-	STORE(entry->life_s, task->entry.life_s);
-	STORE(entry->live_type, task->entry.live_type);
+	const struct weir_entry *said = &task->entry;
+	struct change change = {0};
+	bool counted = entry->packets != said->packets || entry->bytes != said->bytes ||
+		       entry->life_s != said->life_s || entry->live_type != said->live_type;
+
+	STORE(entry->packets, said->packets);
+	STORE(entry->bytes, said->bytes);
+	STORE(entry->life_s, said->life_s);
+	STORE(entry->live_type, said->live_type);
 	STORE(entry->last_seen_ms, r->wall_ns / WEIR_NS_PER_MS);
-	if (entry->state != WEIR_FLOW_PENDING_ADD)
-		return (struct change){.entry = entry};
-	return set_state(bucket, entry, WEIR_FLOW_ADDED);
+	if (entry->state == WEIR_FLOW_PENDING_ADD)
+		change = set_state(bucket, entry, WEIR_FLOW_ADDED);
+	change.counted = counted;
+	return change;
 }
 
 static bool stored_is_newer(const struct weir_entry *entry, const struct weir_task *task)

@@ -43,31 +43,37 @@ static void unfit(struct weir_replica *r, struct channel *channel, struct share 
 
 /* --------------------------------------------------------------------------- changes --- */
 
-static bool apply(
-	struct weir_replica *r, struct share *share, uint64_t term, int kind, uint64_t seq)
+static bool apply_entry(
+	struct weir_replica *r, struct weir_bucket *bucket, const struct weir_wire_delta *delta)
 {
-	struct weir_entry *entry = &r->room.entry;
-	unsigned number = weir_flow_bucket(entry->rule.flow_id);
+	struct weir_entry *stored;
+
+	weir_hlc_seen(&r->hlc, delta->entry->created);
+	if (delta->kind == WEIR_WIRE_PUT)
+		return weir_bucket_put(bucket, r->conf.mem, delta->entry, NULL) >= 0;
+	stored = weir_bucket_find(bucket, &delta->entry->rule);
+	if (stored == NULL)
+		return false;
+	weir_bucket_remove(bucket, r->conf.mem, stored);
+	return true;
+}
+
+static bool apply(struct weir_replica *r, struct share *share, uint64_t term,
+	const struct weir_wire_delta *delta)
+{
 	struct weir_bucket *bucket;
 
-	if ((r->own & 1U << weir_bucket_shard(number)) == 0)
+	if ((r->own & 1U << weir_bucket_shard(delta->bucket)) == 0)
 		return false;
-	bucket = weir_table_bucket_make(share->table, r->conf.mem, number);
-	if (bucket == NULL || weir_bucket_digest(bucket).seq + 1 != seq ||
+	bucket = weir_table_bucket_make(share->table, r->conf.mem, delta->bucket);
+	if (bucket == NULL || weir_bucket_digest(bucket).seq + 1 != delta->seq ||
 		weir_bucket_digest(bucket).term > term)
 		return false;
-	weir_hlc_seen(&r->hlc, entry->created);
-	if (kind == WEIR_WIRE_PUT) {
-		if (weir_bucket_put(bucket, r->conf.mem, entry, NULL) < 0)
-			return false;
-	} else {
-		struct weir_entry *stored = weir_bucket_find(bucket, &entry->rule);
-
-		if (stored == NULL)
-			return false;
-		weir_bucket_remove(bucket, r->conf.mem, stored);
-	}
-	weir_bucket_stamp(bucket, term, seq);
+	if (delta->kind == WEIR_WIRE_PURGE)
+		weir_bucket_purge(bucket, r->conf.mem, delta->app);
+	else if (!apply_entry(r, bucket, delta))
+		return false;
+	weir_bucket_stamp(bucket, term, delta->seq);
 	r->stats.deltas_applied++;
 	return true;
 }
@@ -75,17 +81,17 @@ static bool apply(
 static void on_delta(struct weir_replica *r, struct channel *channel, struct share *share,
 	const struct weir_wire_head *head, struct weir_in *in)
 {
-	uint64_t seq;
-	int kind;
+	struct weir_wire_delta delta;
+	int more;
 
 	if (!admit(r, channel, share, head)) {
 		r->stats.deltas_refused++;
 		return;
 	}
-	while ((kind = weir_wire_get_delta(in, &seq, &r->room)) > 0)
-		if (!apply(r, share, head->term, kind, seq))
+	while ((more = weir_wire_get_delta(in, &delta, &r->room)) > 0)
+		if (!apply(r, share, head->term, &delta))
 			break;
-	if (kind != 0)
+	if (more != 0)
 		unfit(r, channel, share, head);
 }
 
@@ -207,24 +213,55 @@ static void send_digests(struct weir_replica *r, struct channel *channel, struct
 	weir_channel_send(r, channel, bytes, (size_t)(out.at - bytes));
 }
 
-/* JOIN and DIGESTS_GET. The asking end bounds what it asks for, so that there is room. */
+/* The asking end bounds what it asks for, so that there is room. */
+static bool may_answer(struct weir_replica *r, struct channel *channel, size_t bytes)
+{
+	channel->broken |= weir_channel_room(r, channel) < bytes;
+	return !channel->broken;
+}
+
 static void on_digests_wanted(struct weir_replica *r, struct channel *channel, struct share *share,
 	const struct weir_wire_head *head, struct weir_in *in)
 {
 	uint32_t shards = weir_in_u32(in) & r->own;
-	uint64_t revision = head->type == WEIR_WIRE_JOIN ? weir_in_u64(in) : 0;
+
+	if (in->bad || !admit(r, channel, share, head) ||
+		!may_answer(r, channel, WEIR_SHARDS * WEIR_WIRE_DIGESTS_BYTES_MAX))
+		return;
+	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
+		if (shards & 1U << shard)
+			send_digests(r, channel, share, head->term, shard);
+}
+
+static void shards_sum(const struct share *share, uint32_t mask, struct weir_wire_shards *shards)
+{
+	shards->mask = mask;
+	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
+		if (mask & 1U << shard)
+			shards->digests[shard] = weir_table_shard_digest(share->table, shard);
+}
+
+static void on_join(struct weir_replica *r, struct channel *channel, struct share *share,
+	const struct weir_wire_head *head, struct weir_in *in)
+{
+	uint8_t bytes[WEIR_WIRE_SHARDS_BYTES_MAX];
+	struct weir_out out = weir_out(bytes, sizeof(bytes));
+	uint32_t mask = weir_in_u32(in) & r->own;
+	uint64_t revision = weir_in_u64(in);
+	struct weir_wire_shards shards;
 
 	if (in->bad || !admit(r, channel, share, head))
 		return;
 	if (revision > share->joined)
 		share->joined = revision;
-	if (weir_channel_room(r, channel) < WEIR_SHARDS * WEIR_WIRE_DIGESTS_BYTES_MAX) {
-		channel->mute = true;
+	if (!may_answer(r, channel, sizeof(bytes)))
 		return;
-	}
-	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
-		if (shards & 1U << shard)
-			send_digests(r, channel, share, head->term, shard);
+	shards_sum(share, mask, &shards);
+	weir_wire_put_head(&out,
+		&(struct weir_wire_head){
+			.type = WEIR_WIRE_SHARDS, .device_key = share->key, .term = head->term});
+	weir_wire_put_shards(&out, &shards);
+	weir_channel_send(r, channel, bytes, (size_t)(out.at - bytes));
 }
 
 static void on_seal(struct weir_replica *r, struct channel *channel, struct share *share,
@@ -232,18 +269,13 @@ static void on_seal(struct weir_replica *r, struct channel *channel, struct shar
 {
 	uint8_t bytes[WEIR_WIRE_SEALED_BYTES_MAX];
 	struct weir_out out = weir_out(bytes, sizeof(bytes));
-	struct weir_wire_sealed sealed = {.shards = weir_in_u32(in) & r->own};
+	uint32_t mask = weir_in_u32(in) & r->own;
+	struct weir_wire_sealed sealed;
 
-	if (in->bad || !admit(r, channel, share, head))
+	if (in->bad || !admit(r, channel, share, head) || !may_answer(r, channel, sizeof(bytes)))
 		return;
-	if (weir_channel_room(r, channel) < sizeof(bytes)) {
-		channel->mute = true;
-		return;
-	}
-	sealed.synced = weir_share_synced(share, sealed.shards);
-	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
-		if (sealed.shards & 1U << shard)
-			sealed.digests[shard] = weir_table_shard_digest(share->table, shard);
+	sealed.synced = weir_share_synced(share, mask);
+	shards_sum(share, mask, &sealed.shards);
 	weir_wire_put_head(&out,
 		&(struct weir_wire_head){
 			.type = WEIR_WIRE_SEALED, .device_key = share->key, .term = head->term});
@@ -262,7 +294,7 @@ static void on_bucket_wanted(struct weir_replica *r, struct channel *channel, st
 	if (share->gift == NULL)
 		share->gift = calloc(1, sizeof(*share->gift));
 	if (share->gift == NULL) {
-		channel->mute = true;
+		channel->broken = true;
 		return;
 	}
 	share->gift->peer = channel->peer;
@@ -276,7 +308,8 @@ void weir_backup_message(struct weir_replica *r, struct channel *channel,
 	struct share *share = weir_share_make(r, head->device_key);
 
 	if (share == NULL) {
-		channel->mute = true;
+		/* Too many devices: this one cannot have a copy here, the others go on. */
+		weir_channel_refuse(r, channel, WEIR_WIRE_UNFIT, head->device_key, head->term);
 		return;
 	}
 	switch ((enum weir_wire_type)head->type) {
@@ -289,7 +322,13 @@ void weir_backup_message(struct weir_replica *r, struct channel *channel,
 	case WEIR_WIRE_BUCKET:
 		on_bucket(r, channel, share, head, in);
 		break;
+	case WEIR_WIRE_COUNTERS:
+		if (admit(r, channel, share, head))
+			weir_counters_take(r, share, in);
+		break;
 	case WEIR_WIRE_JOIN:
+		on_join(r, channel, share, head, in);
+		break;
 	case WEIR_WIRE_DIGESTS_GET:
 		on_digests_wanted(r, channel, share, head, in);
 		break;

@@ -103,7 +103,7 @@ void weir_channel_refuse(struct weir_replica *r, struct channel *channel, enum w
 {
 	r->stats.refusals++;
 	if (weir_channel_room(r, channel) < 2 * WEIR_WIRE_HEAD_BYTES)
-		channel->mute = true;
+		channel->broken = true;
 	else
 		weir_channel_say(r, channel, type, key, term);
 }
@@ -116,12 +116,11 @@ static bool batch_fits(const struct channel *channel, const struct share *share,
 
 /** Adds a change to the open DELTA. @return the position that acknowledges it */
 uint64_t weir_channel_delta(struct weir_replica *r, struct channel *channel, struct share *share,
-	enum weir_wire_delta_kind kind, uint64_t seq, const struct weir_entry *entry)
+	const struct weir_wire_delta *delta)
 {
 	struct weir_out out;
 
-	if (channel->batch_len != 0 &&
-		!batch_fits(channel, share, weir_wire_delta_bytes(kind, entry)))
+	if (channel->batch_len != 0 && !batch_fits(channel, share, weir_wire_delta_bytes(delta)))
 		weir_channel_flush(r, channel);
 	out = weir_out(
 		channel->batch + channel->batch_len, sizeof(channel->batch) - channel->batch_len);
@@ -132,7 +131,7 @@ uint64_t weir_channel_delta(struct weir_replica *r, struct channel *channel, str
 						 .device_key = share->key,
 						 .term = share->view.term});
 	}
-	weir_wire_put_delta(&out, kind, seq, entry);
+	weir_wire_put_delta(&out, delta);
 	weir_assert(!out.bad);
 	channel->batch_len = (size_t)(out.at - channel->batch);
 	r->stats.deltas_sent++;
@@ -176,7 +175,7 @@ void weir_channel_thank(struct weir_replica *r, struct channel *channel)
 	uint8_t bytes[WEIR_WIRE_HEAD_BYTES];
 	struct weir_out out = weir_out(bytes, sizeof(bytes));
 
-	if (channel->thanked == channel->received || channel->mute ||
+	if (channel->thanked == channel->received || channel->broken ||
 		r->ops.room(r->ctx, channel->peer, channel->worker) < sizeof(bytes))
 		return;
 	weir_wire_put_head(

@@ -5,8 +5,8 @@
 
 #include "replica/state.h"
 
-/* What the answer to a JOIN for so many shards takes at most. */
-static uint32_t answer_bytes(uint32_t shards)
+/* What the answer to DIGESTS_GET for so many shards takes at most. */
+static uint32_t digests_bytes(uint32_t shards)
 {
 	return (uint32_t)__builtin_popcount(shards) * WEIR_WIRE_DIGESTS_BYTES_MAX;
 }
@@ -21,19 +21,33 @@ struct join *weir_join_find(const struct share *share, unsigned peer)
 
 /* -------------------------------------------------------------------------- attempts --- */
 
-static void forget_answers(struct weir_replica *r, struct join *join)
+static bool may_ask(const struct weir_replica *r, const struct join *join, uint32_t bytes)
 {
-	r->peers[join->peer].asked_bytes -= join->asked_bytes;
-	join->asked_bytes = 0;
+	return r->peers[join->peer].asked_bytes + bytes <= PEER_ASK_BYTES_MAX;
+}
+
+static void asked(struct weir_replica *r, struct join *join, uint32_t bytes)
+{
+	join->asked_bytes += bytes;
+	r->peers[join->peer].asked_bytes += bytes;
+}
+
+static void answered(struct weir_replica *r, struct join *join, uint32_t bytes)
+{
+	join->asked_bytes -= bytes;
+	r->peers[join->peer].asked_bytes -= bytes;
 }
 
 static void reset(struct weir_replica *r, struct join *join)
 {
-	forget_answers(r, join);
+	answered(r, join, join->asked_bytes);
 	join->state = JOIN_IDLE;
 	join->shards_known = 0;
+	join->shards_differ = 0;
+	join->shards_compared = 0;
 	memset(&join->follows, 0, sizeof(join->follows));
 	memset(&join->todo, 0, sizeof(join->todo));
+	memset(&join->counters, 0, sizeof(join->counters));
 }
 
 /** The attempt has failed. Who must acknowledge goes on having to, until the coordinator agrees. */
@@ -43,6 +57,7 @@ void weir_join_break(struct weir_replica *r, struct share *share, struct join *j
 		return;
 	reset(r, join);
 	join->state = JOIN_BROKEN;
+	weir_share_firm(r, share);
 	weir_share_report(
 		r, share, WEIR_REPORT_LAGGING, share->view.term, join->peer, join->attempt);
 }
@@ -53,7 +68,7 @@ static void drop(struct weir_replica *r, struct share *share, unsigned i)
 
 	reset(r, join);
 	share->joins[i] = share->joins[--share->joins_count];
-	weir_master_release(r, share, join->peer);
+	weir_master_release(r, share, join->peer, UINT64_MAX);
 	free(join);
 }
 
@@ -91,7 +106,7 @@ static void update(struct weir_replica *r, struct share *share, const struct wei
 		join->attempt = member->attempt;
 		join->must = member->insync;
 		if (!join->must)
-			weir_master_release(r, share, join->peer);
+			weir_master_release(r, share, join->peer, UINT64_MAX);
 	}
 	join->must |= member->insync && share->view.active == share->view.term;
 	join->wanted = member->backup && member->live;
@@ -120,6 +135,7 @@ void weir_joins_update(struct weir_replica *r, struct share *share)
 		if (member->backup || (member->insync && share->phase == PHASE_ACTIVE))
 			update(r, share, member);
 	}
+	weir_share_firm(r, share);
 	weir_share_work(r, share);
 }
 
@@ -139,29 +155,100 @@ static void say_join(
 	weir_channel_send(r, channel, bytes, sizeof(bytes));
 }
 
-static bool ask(struct weir_replica *r, struct share *share, struct join *join)
+/* Whether each worker of the peer that has some of these shards takes a question. */
+static bool takes_question(struct weir_replica *r, const struct join *join, uint32_t shards)
+{
+	const struct peer *peer = &r->peers[join->peer];
+
+	for (unsigned worker = 0; worker < peer->workers_count; worker++)
+		if ((weir_channel_shards(r, join->peer, worker) & shards) != 0 &&
+			!weir_channel_takes(r, peer->channels[worker], 64))
+			return false;
+	return true;
+}
+
+static bool ask_shards(struct weir_replica *r, struct share *share, struct join *join)
 {
 	struct peer *peer = &r->peers[join->peer];
+	uint32_t bytes = peer->workers_count * (uint32_t)WEIR_WIRE_SHARDS_BYTES_MAX;
 
-	if (!weir_peer_up(r, join->peer) ||
-		peer->asked_bytes + answer_bytes(r->own) > PEER_ASK_BYTES_MAX)
+	if (!weir_peer_up(r, join->peer) || !may_ask(r, join, bytes) ||
+		!takes_question(r, join, r->own))
 		return false;
-	for (unsigned worker = 0; worker < peer->workers_count; worker++) {
-		uint32_t shards = weir_channel_shards(r, join->peer, worker);
-
-		if (shards != 0 && !weir_channel_takes(r, peer->channels[worker], 64))
-			return false;
-	}
 	for (unsigned worker = 0; worker < peer->workers_count; worker++) {
 		uint32_t shards = weir_channel_shards(r, join->peer, worker);
 
 		if (shards != 0)
 			say_join(r, share, peer->channels[worker], shards);
 	}
-	join->asked_bytes = answer_bytes(r->own);
-	peer->asked_bytes += join->asked_bytes;
+	asked(r, join, bytes);
 	join->state = JOIN_ASKED;
 	return true;
+}
+
+/* Of shards that differ: which of their buckets? */
+static bool ask_digests(struct weir_replica *r, struct share *share, struct join *join)
+{
+	struct peer *peer = &r->peers[join->peer];
+
+	if (!may_ask(r, join, digests_bytes(join->shards_differ)) ||
+		!takes_question(r, join, join->shards_differ))
+		return false;
+	for (unsigned worker = 0; worker < peer->workers_count; worker++) {
+		uint32_t shards = weir_channel_shards(r, join->peer, worker) & join->shards_differ;
+
+		if (shards != 0)
+			weir_channel_say_shards(r, peer->channels[worker], WEIR_WIRE_DIGESTS_GET,
+				share->key, share->view.term, shards);
+	}
+	asked(r, join, digests_bytes(join->shards_differ));
+	join->state = JOIN_COMPARED;
+	return true;
+}
+
+static void shard_follows(struct join *join, unsigned shard)
+{
+	for (unsigned i = 0; i < WEIR_SHARD_BUCKETS; i++)
+		bucket_set_add(&join->follows, shard + i * WEIR_SHARDS);
+}
+
+/** A backup's shards in short: those that are equal follow at once. */
+void weir_join_shards(struct weir_replica *r, struct share *share, unsigned peer,
+	const struct weir_wire_shards *shards)
+{
+	struct join *join = weir_join_find(share, peer);
+
+	if (join == NULL || join->state != JOIN_ASKED || (join->shards_known & shards->mask) != 0 ||
+		(shards->mask & ~r->own) != 0) {
+		r->stats.bad_messages++;
+		return;
+	}
+	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++) {
+		struct weir_shard_digest mine;
+
+		if ((shards->mask & 1U << shard) == 0)
+			continue;
+		mine = weir_table_shard_digest(share->table, shard);
+		if (mine.sum == shards->digests[shard].sum &&
+			mine.count == shards->digests[shard].count)
+			shard_follows(join, shard);
+		else
+			join->shards_differ |= 1U << shard;
+	}
+	join->shards_known |= shards->mask;
+	if (join->shards_known == r->own)
+		answered(r, join, join->asked_bytes);
+	weir_share_work(r, share);
+}
+
+static void corruption_note(struct weir_replica *r, const struct share *share, unsigned peer,
+	unsigned bucket, const struct weir_digest *digest)
+{
+	r->stats.corruptions++;
+	weir_log(WEIR_ROOM_REPLICA, WEIR_LOG_ERR,
+		"device %016" PRIx64 " bucket %u: peer %u has other content under the same "
+		"version %" PRIu64 ".%" PRIu64 "; repaired from the master",
+		share->key, bucket, peer, digest->term, digest->seq);
 }
 
 /** A backup's digests of one shard: what is equal follows at once, the rest is shipped. */
@@ -171,8 +258,8 @@ void weir_join_digests(struct weir_replica *r, struct share *share, unsigned pee
 	struct join *join = weir_join_find(share, peer);
 	uint32_t bit = 1U << digests->shard;
 
-	if (join == NULL || join->state != JOIN_ASKED || (join->shards_known & bit) != 0 ||
-		(r->own & bit) == 0) {
+	if (join == NULL || join->state != JOIN_COMPARED ||
+		(join->shards_differ & ~join->shards_compared & bit) == 0) {
 		r->stats.bad_messages++;
 		return;
 	}
@@ -186,20 +273,11 @@ void weir_join_digests(struct weir_replica *r, struct share *share, unsigned pee
 			continue;
 		}
 		bucket_set_add(&join->todo, bucket);
-		if (weir_digest_compare(&mine, theirs) == 0 && mine.seq != 0) {
-			r->stats.corruptions++;
-			weir_log(WEIR_ROOM_REPLICA, WEIR_LOG_ERR,
-				"device %016" PRIx64 " bucket %u: peer %u has other content under "
-				"the same version %" PRIu64 ".%" PRIu64
-				"; repaired from the master",
-				share->key, bucket, peer, mine.term, mine.seq);
-		}
+		if (weir_digest_compare(&mine, theirs) == 0 && mine.seq != 0)
+			corruption_note(r, share, peer, bucket, &mine);
 	}
-	join->asked_bytes -= WEIR_WIRE_DIGESTS_BYTES_MAX;
-	r->peers[peer].asked_bytes -= WEIR_WIRE_DIGESTS_BYTES_MAX;
-	join->shards_known |= bit;
-	if (join->shards_known == r->own)
-		join->state = JOIN_SHIPPING;
+	answered(r, join, WEIR_WIRE_DIGESTS_BYTES_MAX);
+	join->shards_compared |= bit;
 	weir_share_work(r, share);
 }
 
@@ -217,6 +295,7 @@ static bool confirm(struct weir_replica *r, struct share *share, struct join *jo
 			r, peer->channels[worker], WEIR_WIRE_SYNCED, share->key, share->view.term);
 		join->confirm[worker] = peer->channels[worker]->sent;
 	}
+	join->confirm_number = share->pending_number;
 	join->must = true;
 	join->state = JOIN_CONFIRM;
 	return true;
@@ -342,24 +421,44 @@ static bool ship_some(struct weir_replica *r, struct share *share, unsigned peer
 	return any;
 }
 
-static bool step(struct weir_replica *r, struct share *share, struct join *join)
+/* It has all that came before SYNCED, also what went to it in whole buckets. */
+static void equal(struct weir_replica *r, struct share *share, struct join *join)
+{
+	join->state = JOIN_EQUAL;
+	weir_master_release(r, share, join->peer, join->confirm_number);
+	weir_share_firm(r, share);
+	weir_counters_all(join);
+	weir_share_report(
+		r, share, WEIR_REPORT_CAUGHT_UP, share->view.term, join->peer, join->attempt);
+}
+
+static void step(struct weir_replica *r, struct share *share, struct join *join)
 {
 	if (join->state == JOIN_IDLE && join->must && share->phase == PHASE_ACTIVE) {
 		/* In the set, yet nothing is sent to it: out of the set first, then anew. */
 		weir_join_break(r, share, join);
-		return false;
+		return;
 	}
 	if (join->state == JOIN_IDLE && join->wanted)
-		ask(r, share, join);
+		ask_shards(r, share, join);
+	if (join->state == JOIN_ASKED && join->shards_known == r->own) {
+		if (join->shards_differ == 0)
+			join->state = JOIN_SHIPPING;
+		else
+			ask_digests(r, share, join);
+	}
+	if (join->state == JOIN_COMPARED && join->shards_compared == join->shards_differ)
+		join->state = JOIN_SHIPPING;
 	if (join->state == JOIN_SHIPPING && join->todo.count > 0)
 		ship_some(r, share, join->peer, &join->todo, &join->follows, share->view.term, 0);
 	if (join->state == JOIN_SHIPPING && join->todo.count == 0)
 		confirm(r, share, join);
-	if (join->state == JOIN_CONFIRM && confirmed(r, join)) {
-		join->state = JOIN_EQUAL;
-		weir_share_report(r, share, WEIR_REPORT_CAUGHT_UP, share->view.term, join->peer,
-			join->attempt);
-	}
+	if (join->state == JOIN_CONFIRM && confirmed(r, join))
+		equal(r, share, join);
+}
+
+static bool is_under_way(const struct join *join)
+{
 	return (join->state == JOIN_IDLE && join->wanted) ||
 	       (join->state >= JOIN_ASKED && join->state <= JOIN_CONFIRM);
 }
@@ -371,8 +470,10 @@ bool weir_joins_step(struct weir_replica *r, struct share *share)
 
 	if (share->phase != PHASE_SETTLED && share->phase != PHASE_ACTIVE)
 		return false;
-	for (unsigned i = 0; i < share->joins_count; i++)
-		more |= step(r, share, share->joins[i]);
+	for (unsigned i = 0; i < share->joins_count; i++) {
+		step(r, share, share->joins[i]);
+		more |= is_under_way(share->joins[i]);
+	}
 	return more;
 }
 

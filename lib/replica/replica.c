@@ -240,24 +240,23 @@ static void on_answer(struct weir_replica *r, const struct channel *channel,
 	const struct weir_wire_head *head, struct weir_in *in)
 {
 	struct share *share = weir_share_find(r, head->device_key);
+	unsigned peer = channel->peer;
 	struct weir_wire_sealed sealed;
+	struct weir_wire_shards shards;
 	struct weir_wire_digests digests;
 
 	if (share == NULL || !weir_share_leads(share) || head->term != share->view.term)
 		return;
-	if (head->type == WEIR_WIRE_SEALED) {
-		if (weir_wire_get_sealed(in, &sealed) == 0)
-			weir_settle_sealed(r, share, channel->peer, &sealed);
-		else
-			r->stats.bad_messages++;
-		return;
-	}
-	if (weir_wire_get_digests(in, &digests) != 0)
+	if (head->type == WEIR_WIRE_SEALED && weir_wire_get_sealed(in, &sealed) == 0)
+		weir_settle_sealed(r, share, peer, &sealed);
+	else if (head->type == WEIR_WIRE_SHARDS && weir_wire_get_shards(in, &shards) == 0)
+		weir_join_shards(r, share, peer, &shards);
+	else if (head->type != WEIR_WIRE_DIGESTS || weir_wire_get_digests(in, &digests) != 0)
 		r->stats.bad_messages++;
 	else if (share->settle != NULL)
-		weir_settle_digests(r, share, channel->peer, &digests);
+		weir_settle_digests(r, share, peer, &digests);
 	else
-		weir_join_digests(r, share, channel->peer, &digests);
+		weir_join_digests(r, share, peer, &digests);
 }
 
 void weir_replica_message(
@@ -283,7 +282,8 @@ void weir_replica_message(
 		on_refused(r, &head);
 	else if (head.type == WEIR_WIRE_UNFIT)
 		on_unfit(r, channel, &head);
-	else if (head.type == WEIR_WIRE_SEALED || head.type == WEIR_WIRE_DIGESTS)
+	else if (head.type == WEIR_WIRE_SEALED || head.type == WEIR_WIRE_SHARDS ||
+		 head.type == WEIR_WIRE_DIGESTS)
 		on_answer(r, channel, &head, &in);
 	else
 		weir_backup_message(r, channel, &head, &in);
@@ -298,6 +298,7 @@ static bool step(struct weir_replica *r, struct share *share)
 	bool more = weir_settle_step(r, share);
 
 	more |= weir_joins_step(r, share);
+	more |= weir_counters_step(r, share);
 	more |= weir_gift_step(r, share);
 	weir_master_drain(r, share);
 	return more || (share->queue_head != NULL && share->phase == PHASE_ACTIVE);
@@ -332,6 +333,21 @@ static bool is_silent(const struct weir_replica *r, const struct channel *channe
 	       r->now_ns - channel->progress_ns >= r->conf.insync_timeout_ns;
 }
 
+static void scan_share(struct weir_replica *r, struct share *share)
+{
+	weir_master_expire(r, share);
+	if (share->phase != PHASE_ACTIVE)
+		return;
+	if (r->conf.anti_entropy_ns != 0 &&
+		r->now_ns - share->check_ns >= r->conf.anti_entropy_ns) {
+		share->check_ns = r->now_ns;
+		weir_joins_check(r, share);
+	}
+	if (r->conf.backup_period_ns != 0 &&
+		r->now_ns - share->counters_ns >= r->conf.backup_period_ns)
+		weir_counters_round(r, share);
+}
+
 static void scan(struct weir_replica *r)
 {
 	struct channel *channel;
@@ -344,18 +360,23 @@ static void scan(struct weir_replica *r)
 			channel->progress_ns = r->now_ns;
 		}
 	}
-	for (unsigned i = 0; i < r->slots_count; i++) {
-		struct share *share = r->slots[i];
+	for (unsigned i = 0; i < r->slots_count; i++)
+		if (r->slots[i] != NULL && weir_share_leads(r->slots[i]))
+			scan_share(r, r->slots[i]);
+}
 
-		if (share == NULL || !weir_share_leads(share))
-			continue;
-		weir_master_expire(r, share);
-		if (r->conf.anti_entropy_ns != 0 && share->phase == PHASE_ACTIVE &&
-			r->now_ns - share->check_ns >= r->conf.anti_entropy_ns) {
-			share->check_ns = r->now_ns;
-			weir_joins_check(r, share);
-		}
+/* What must be said has no room: both ends begin anew rather than wait for ever. */
+static void channel_turn(struct weir_replica *r, struct channel *channel)
+{
+	if (channel->broken) {
+		if (!channel->given_up)
+			r->ops.reset(r->ctx, channel->peer, channel->worker);
+		r->stats.resets += !channel->given_up;
+		channel->given_up = true;
+		return;
 	}
+	weir_channel_flush(r, channel);
+	weir_channel_thank(r, channel);
 }
 
 unsigned weir_replica_turn(struct weir_replica *r)
@@ -368,10 +389,8 @@ unsigned weir_replica_turn(struct weir_replica *r)
 		scan(r);
 		r->scan_ns = r->now_ns + SCAN_PERIOD_NS;
 	}
-	LIST_FOREACH (channel, &r->channels, link) {
-		weir_channel_flush(r, channel);
-		weir_channel_thank(r, channel);
-	}
+	LIST_FOREACH (channel, &r->channels, link)
+		channel_turn(r, channel);
 	done = r->done;
 	r->done = 0;
 	return done;

@@ -24,8 +24,9 @@
  *
  * Joining
  * -------
- * A backup joins in one attempt: its digests are asked for, buckets that differ are shipped whole,
- * from then on it gets each bucket's changes; when it has acknowledged everything, it is told so,
+ * A backup joins in one attempt: the digests of its shards are asked for, of shards that differ
+ * those of their buckets, and buckets that differ are shipped whole; from then on it gets each
+ * bucket's changes; when it has acknowledged everything, it is told so,
  * counted as one that must acknowledge, and reported CAUGHT_UP. Whatever breaks this (channel
  * down, no acknowledgement for insync_timeout) is reported LAGGING and ends the attempt; the peer
  * must still acknowledge until a view with a larger attempt number says that the coordinator
@@ -41,6 +42,10 @@
  * - C: tasks that wait for a term are executed once, in order, before any newer task of the
  *   share, under the term that is active then; or they are answered NOTMASTER, TIMEOUT or BUSY.
  * - D: every task is answered exactly once.
+ * - E: what the table calls firm (table/table.h) while this node may serve is on every copy of the
+ *   in-sync set; a read that is answered by a task (GET) waits until that is so.
+ * - F: before a promise of term T leaves this node, or anything of T is applied, the table's fence
+ *   stands at T: readers know that an older term is over as soon as anybody may act upon it.
  *
  * Thread-safety: one owner thread (the worker), which is a registered QSBR reader.
  */
@@ -69,6 +74,9 @@ enum weir_op {
 			    EXTRANEOUS */
 	WEIR_OP_PENDING, /**< the device lost it: any state but PENDING_ADD becomes PENDING_ADD */
 	WEIR_OP_REMOVED, /**< the device says it is gone: taken out; else NOTFOUND */
+	WEIR_OP_PURGE, /**< all rules of an app, or all, of the shard that flow_id falls into go */
+	WEIR_OP_GET, /**< the entry of this rule, once all in-sync copies have it; else NOTFOUND */
+	WEIR_OP_GET_ID, /**< the same of any rule with this flow id */
 	WEIR_OPS_COUNT,
 };
 
@@ -90,7 +98,10 @@ struct weir_task {
 	uint8_t op;             /**< enum weir_op */
 	uint8_t ack;            /**< enum weir_ack */
 	int16_t err;            /**< answer: 0 or a negative enum weir_err */
-	uint32_t room;          /**< bytes at entry */
+	uint32_t room;          /**< bytes at entry; GET: one that is larger is answered TOOBIG */
+	int32_t app;            /**< PURGE: 0..65535 or WEIR_ANY_APP */
+	uint32_t removed;       /**< 0; PURGE: rules that have gone */
+	uint32_t at;            /**< 0; PURGE: the replica's own, next bucket */
 	/**
 	 * In: the rule (identity only where op needs no more); for REPORT packets, bytes, life_s,
 	 * live_type and last_seen_ms too. created: 0, or for MODIFY and REMOVED the time that may
@@ -183,6 +194,11 @@ struct weir_replica_ops {
 	 * WEIR_DEVICES_MAX. Called on the first sight of a device only.
 	 */
 	struct weir_table *(*table)(void *ctx, uint64_t device_key);
+	/**
+	 * The channel cannot go on: its session is to end on both ends, and may come up anew. To be
+	 * followed by weir_replica_down, not before this function has returned.
+	 */
+	void (*reset)(void *ctx, unsigned peer, unsigned worker);
 };
 
 struct weir_replica_conf {
@@ -190,6 +206,7 @@ struct weir_replica_conf {
 	unsigned workers_count;     /**< of this node, a power of two */
 	uint64_t insync_timeout_ns; /**< without acknowledgement for so long: LAGGING */
 	uint64_t anti_entropy_ns;   /**< each backup's digests are compared so often; 0: never */
+	uint64_t backup_period_ns;  /**< counters go to the backups so often; 0: never */
 	struct weir_mem *mem;       /**< the worker's memory; outlives the replica */
 };
 
@@ -199,8 +216,10 @@ struct weir_replica_stats {
 	uint64_t answers_ok, answers_err, answers_unknown;
 	uint64_t deltas_sent, deltas_applied, deltas_refused;
 	uint64_t buckets_shipped, buckets_fetched, buckets_received;
-	uint64_t corruptions;  /**< same version, other content: repaired from the master */
-	uint64_t bad_messages; /**< could not be decoded or came from the wrong peer */
+	uint64_t counters_sent; /**< entries whose counters were sent to a backup */
+	uint64_t resets;        /**< sessions that were ended from here */
+	uint64_t corruptions;   /**< same version, other content: repaired from the master */
+	uint64_t bad_messages;  /**< could not be decoded or came from the wrong peer */
 	uint64_t seals, refusals;
 	uint64_t queued_now;  /**< tasks that wait for a term or for room */
 	uint64_t pending_now; /**< writes that wait for acknowledgements */

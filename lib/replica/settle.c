@@ -138,15 +138,15 @@ void weir_settle_sealed(struct weir_replica *r, struct share *share, unsigned pe
 {
 	struct source *source = source_find(share, peer);
 
-	if (source == NULL || !source->seal_sent || (sealed->shards & source->sealed) != 0 ||
-		(sealed->shards & ~r->own) != 0) {
+	if (source == NULL || !source->seal_sent || (sealed->shards.mask & source->sealed) != 0 ||
+		(sealed->shards.mask & ~r->own) != 0) {
 		r->stats.bad_messages++;
 		return;
 	}
 	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
-		if (sealed->shards & 1U << shard)
-			source->shards[shard] = sealed->digests[shard];
-	source->sealed |= sealed->shards;
+		if (sealed->shards.mask & 1U << shard)
+			source->shards[shard] = sealed->shards.digests[shard];
+	source->sealed |= sealed->shards.mask;
 	source->sealed_by = r->peers[peer].incarnation;
 	if (sealed->synced < source->synced)
 		source->synced = sealed->synced;

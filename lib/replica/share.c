@@ -77,6 +77,7 @@ struct share *weir_share_make(struct weir_replica *r, uint64_t key)
 	share->promised_peer = WEIR_NO_PEER;
 	share->queue_tail = &share->queue_head;
 	TAILQ_INIT(&share->pending);
+	TAILQ_INIT(&share->unmet);
 	place(r->slots, r->slots_count, share);
 	r->shares_count++;
 	return share;
@@ -105,11 +106,12 @@ bool weir_share_leads(const struct share *share)
 	return share->phase != PHASE_IDLE;
 }
 
-/** From now on nothing of a lower term is applied or acknowledged (guarantee B). */
+/** From now on nothing of a lower term is applied, acknowledged or read (guarantees B, F). */
 void weir_share_promise(struct weir_replica *r, struct share *share, uint64_t term, uint8_t peer)
 {
 	weir_assert(term >= share->promised);
 	if (term > share->promised) {
+		weir_table_fence_raise(share->table, term);
 		if (weir_share_leads(share) && share->view.term < term)
 			weir_share_step_down(r, share);
 		free(share->gift);
@@ -127,6 +129,20 @@ void weir_share_step_down(struct weir_replica *r, struct share *share)
 	weir_master_queue_fail(r, share, WEIR_NOTMASTER);
 	weir_master_pending_fail(r, share);
 	weir_joins_drop(r, share);
+	weir_share_firm(r, share);
+}
+
+/** Says to readers whether all that is not in motion here is on all in-sync copies (E). */
+void weir_share_firm(struct weir_replica *r, struct share *share)
+{
+	bool firm = share->phase == PHASE_ACTIVE;
+
+	for (unsigned i = 0; i < share->joins_count; i++)
+		firm &= !share->joins[i]->must || share->joins[i]->state == JOIN_EQUAL;
+	if (firm == share->firm)
+		return;
+	share->firm = firm;
+	weir_table_firm_set(share->table, r->own, firm);
 }
 
 /** A copy has shown a promise that this share's term does not meet: it needs one above `term`. */

@@ -9,6 +9,7 @@
  *     master.c   tasks: execute, wait, answer
  *     join.c     bringing a backup to this share's state, and giving sealed buckets away
  *     settle.c   a new term: seal the copies, fetch what is newer
+ *     counters.c the lane of its own in which counters go to the backups
  *     backup.c   what a copy does with its master's messages
  *     replica.c  the public face: dispatch, turn, timers
  */
@@ -33,6 +34,8 @@
 #define FETCH_WINDOW 32
 /** Bytes of buckets that a turn ships over a channel at most, so that live writes go on. */
 #define SHIP_TURN_BYTES (256U << 10)
+/** Entries that a purge takes out in one go at most, but for the last bucket's. */
+#define PURGE_TURN_ENTRIES 1024
 /** How often deadlines and silent channels are looked for. */
 #define SCAN_PERIOD_NS (5 * WEIR_NS_PER_MS)
 
@@ -66,14 +69,16 @@ unsigned weir_bucket_set_next(const struct bucket_set *set, unsigned from);
 
 /* --------------------------------------------------------------------------- channel --- */
 
-/** A write that was applied and is not answered yet. */
+/** A write that was applied, or a read that was done, and that some in-sync copy may lack yet. */
 struct pending {
-	TAILQ_ENTRY(pending) link; /**< its share's list, oldest first; or the pool's */
+	TAILQ_ENTRY(pending) link; /**< a list of its share's, oldest first; or the pool's */
 	struct share *share;
-	struct weir_task *task; /**< NULL: answered, kept for the channels that still name it */
-	uint32_t need;          /**< peers that must acknowledge yet */
-	uint32_t refs;          /**< channel entries that name it */
-	int err;                /**< the answer, once nobody is needed */
+	struct weir_task *task;     /**< NULL: answered already */
+	struct weir_bucket *bucket; /**< whose motion it counts; NULL: a read */
+	uint64_t number;            /**< grows with each of its share's */
+	uint32_t need;              /**< peers that must acknowledge yet; 0: it is on no list */
+	uint32_t refs;              /**< channel entries that name it */
+	int err;                    /**< the answer, once nobody is needed */
 };
 
 TAILQ_HEAD(pending_list, pending);
@@ -88,7 +93,8 @@ struct channel {
 	LIST_ENTRY(channel) link; /**< among those that are up */
 	uint8_t peer;
 	uint8_t worker;
-	bool mute;            /**< a refusal could not be sent: nothing is acknowledged any more */
+	bool broken;          /**< something could not be said: nothing is acknowledged any more */
+	bool given_up;        /**< its owner was told so */
 	uint64_t sent;        /**< messages, ACKs not counted */
 	uint64_t acked;       /**< of these, processed by the other end */
 	uint64_t progress_ns; /**< when acked last grew, or had nothing to grow to */
@@ -116,7 +122,8 @@ struct peer {
 
 enum join_state {
 	JOIN_IDLE,     /**< to be begun when peer and channels are there */
-	JOIN_ASKED,    /**< its digests are on their way */
+	JOIN_ASKED,    /**< the digests of its shards are on their way */
+	JOIN_COMPARED, /**< of shards that differ, the digests of their buckets are */
 	JOIN_SHIPPING, /**< buckets that differ are being sent */
 	JOIN_CONFIRM,  /**< all is sent: from here on it must acknowledge */
 	JOIN_EQUAL,    /**< it has acknowledged all that came before CONFIRM: reported */
@@ -130,10 +137,15 @@ struct join {
 	bool wanted; /**< it is a live backup */
 	bool must;   /**< the coordinator may have it in the in-sync set */
 	uint32_t attempt;
-	uint32_t asked_bytes;               /**< its part in the peer's */
-	uint32_t shards_known;              /**< shards whose digests have come */
-	struct bucket_set follows;          /**< buckets whose changes are sent to it */
-	struct bucket_set todo;             /**< buckets to be shipped whole */
+	uint32_t asked_bytes;       /**< its part in the peer's */
+	uint32_t shards_known;      /**< shards whose digests have come */
+	uint32_t shards_differ;     /**< of these, where bucket digests are needed */
+	uint32_t shards_compared;   /**< of these, where they have come */
+	uint64_t confirm_number;    /**< of the last pending before SYNCED */
+	uint64_t counters_ms;       /**< counters reported since then (wall clock) are due */
+	struct bucket_set counters; /**< buckets whose counters are due */
+	struct bucket_set follows;  /**< buckets whose changes are sent to it */
+	struct bucket_set todo;     /**< buckets to be shipped whole */
 	uint64_t confirm[WEIR_WORKERS_MAX]; /**< position of SYNCED on each channel */
 };
 
@@ -195,13 +207,18 @@ struct share {
 	struct weir_view view;
 	struct weir_task *queue_head, **queue_tail; /**< guarantee C */
 	unsigned queue_count;
-	unsigned pending_count;
-	struct pending_list pending;
+	uint64_t pending_number;
+	struct pending_list pending; /**< whose tasks wait for their answers */
+	struct pending_list unmet;   /**< whose tasks are answered */
+	bool firm;                   /**< as the table was told */
 	uint8_t joins_count;
 	struct join *joins[WEIR_COPIES_MAX]; /**< master only */
 	struct settle *settle;               /**< SEALING and SETTLING only */
 	struct gift *gift;                   /**< a sealed copy only */
 	uint64_t check_ns;                   /**< when the backups were last compared */
+	uint64_t counters_ns;                /**< when counters were last sent */
+	uint64_t counters_ms;                /**< the same by the wall clock */
+	struct bucket_set counted;           /**< buckets with reports since then */
 };
 
 struct weir_replica {
@@ -241,6 +258,7 @@ void weir_share_report(struct weir_replica *r, const struct share *share,
 struct weir_shard_digest weir_share_sum(const struct share *share, uint32_t shards);
 uint64_t weir_share_synced(const struct share *share, uint32_t shards);
 void weir_share_synced_set(struct share *share, uint32_t shards, uint64_t term);
+void weir_share_firm(struct weir_replica *r, struct share *share);
 
 /* channel.c */
 struct channel *weir_channel_of(struct weir_replica *r, unsigned peer, unsigned shard);
@@ -255,7 +273,7 @@ void weir_channel_say(struct weir_replica *r, struct channel *channel, enum weir
 void weir_channel_say_shards(struct weir_replica *r, struct channel *channel,
 	enum weir_wire_type type, uint64_t key, uint64_t term, uint32_t shards);
 uint64_t weir_channel_delta(struct weir_replica *r, struct channel *channel, struct share *share,
-	enum weir_wire_delta_kind kind, uint64_t seq, const struct weir_entry *entry);
+	const struct weir_wire_delta *delta);
 void weir_channel_flush(struct weir_replica *r, struct channel *channel);
 void weir_channel_await(struct channel *channel, uint64_t position, struct pending *pending);
 void weir_channel_acked(struct weir_replica *r, struct channel *channel, uint64_t count);
@@ -269,8 +287,8 @@ void weir_channel_close(struct weir_replica *r, struct channel *channel);
 /** What an operation has done to its bucket. */
 struct change {
 	int err;
-	uint8_t kind;             /**< enum weir_wire_delta_kind; 0: nothing to be replicated */
-	struct weir_entry *entry; /**< as it stands, or stood before it was removed */
+	bool counted;                 /**< counters have changed */
+	struct weir_wire_delta delta; /**< kind 0: nothing to be replicated */
 };
 
 struct change weir_apply(
@@ -282,7 +300,8 @@ void weir_master_queue_fail(struct weir_replica *r, struct share *share, int err
 void weir_master_pending_fail(struct weir_replica *r, struct share *share);
 void weir_master_pending_met(struct weir_replica *r, struct pending *pending, uint8_t peer);
 void weir_master_pending_unref(struct weir_replica *r, struct pending *pending);
-void weir_master_release(struct weir_replica *r, struct share *share, uint8_t peer);
+void weir_master_release(
+	struct weir_replica *r, struct share *share, uint8_t peer, uint64_t number);
 void weir_master_expire(struct weir_replica *r, struct share *share);
 void weir_master_drain(struct weir_replica *r, struct share *share);
 
@@ -292,10 +311,18 @@ void weir_joins_update(struct weir_replica *r, struct share *share);
 void weir_joins_drop(struct weir_replica *r, struct share *share);
 void weir_join_break(struct weir_replica *r, struct share *share, struct join *join);
 bool weir_joins_step(struct weir_replica *r, struct share *share);
+void weir_join_shards(struct weir_replica *r, struct share *share, unsigned peer,
+	const struct weir_wire_shards *shards);
 void weir_join_digests(struct weir_replica *r, struct share *share, unsigned peer,
 	const struct weir_wire_digests *digests);
 void weir_joins_check(struct weir_replica *r, struct share *share);
 bool weir_gift_step(struct weir_replica *r, struct share *share);
+
+/* counters.c */
+void weir_counters_all(struct join *join);
+void weir_counters_round(struct weir_replica *r, struct share *share);
+bool weir_counters_step(struct weir_replica *r, struct share *share);
+void weir_counters_take(struct weir_replica *r, struct share *share, struct weir_in *in);
 
 /* settle.c */
 void weir_settle_begin(struct weir_replica *r, struct share *share);

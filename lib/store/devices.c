@@ -219,7 +219,11 @@ int weir_device_may_read(const struct weir_store *store, const struct weir_devic
 		return WEIR_NOTMASTER;
 	if (weir_store_lease_ns(store) == 0)
 		return WEIR_FENCED;
-	return standing->view.active == standing->view.term ? 0 : WEIR_BUSY;
+	/* A worker may have learnt of a later term before the record has come. */
+	if (standing->view.active != standing->view.term ||
+		weir_table_fence(device->table) > standing->view.term)
+		return WEIR_BUSY;
+	return 0;
 }
 
 static void master_socket(

@@ -160,6 +160,7 @@ struct weir_worker {
 	struct weir_idler idler;
 	bool met[WEIR_NODES_MAX];
 	struct weir_link_end ends[WEIR_NODES_MAX];
+	uint32_t resets;             /**< peers whose sessions are to end */
 	uint32_t up[WEIR_NODES_MAX]; /**< channels that are up, a bit a worker of the peer */
 
 	struct weir_report *late_reports; /**< those that the ring had no room for */

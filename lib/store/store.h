@@ -60,6 +60,7 @@ struct weir_store_conf {
 	uint32_t idle_sleep_max_us; /**< longest sleep of an idle worker */
 	uint32_t insync_timeout_ms;
 	uint32_t anti_entropy_period_ms;
+	uint32_t backup_period_ms; /**< counters go to the backups so often */
 	uint32_t request_timeout_ms;
 	uint64_t memory_bytes; /**< most that a worker's tables may take */
 };

@@ -75,12 +75,21 @@ static struct weir_table *table_of(void *ctx, uint64_t device_key)
 	return device != NULL ? device->table : NULL;
 }
 
+static void reset(void *ctx, unsigned peer, unsigned channel)
+{
+	struct weir_worker *worker = ctx;
+
+	(void)channel; /* the link ends all sessions with a peer, or none */
+	worker->resets |= 1U << peer;
+}
+
 static const struct weir_replica_ops replica_ops = {
 	.send = send_message,
 	.room = send_room,
 	.answer = answer,
 	.report = report,
 	.table = table_of,
+	.reset = reset,
 };
 
 /* ------------------------------------------------------------------------- from the link --- */
@@ -207,6 +216,22 @@ static void company_take(struct weir_worker *worker)
 	worker->company_version = company->version;
 }
 
+/* Peers with whom the replica wants to begin anew. */
+static void resets_take(struct weir_worker *worker)
+{
+	for (; worker->resets != 0; worker->resets &= worker->resets - 1) {
+		unsigned peer = (unsigned)__builtin_ctz(worker->resets);
+
+		if (!worker->met[peer])
+			continue;
+		weir_link_peer_set(worker->link, peer, NULL);
+		worker->met[peer] =
+			weir_link_peer_set(worker->link, peer, &worker->ends[peer]) == 0;
+		if (!worker->met[peer])
+			worker->company_version = 0; /* to be met again */
+	}
+}
+
 static unsigned standings_take(struct weir_worker *worker)
 {
 	struct weir_device *devices[WEIR_TASK_BURST];
@@ -284,6 +309,7 @@ static unsigned turn(struct weir_worker *worker)
 	 */
 	news_take(worker);
 	if (worker->link != NULL) {
+		resets_take(worker);
 		work += weir_link_poll(worker->link, worker->now_ns);
 		work += frames_take(worker);
 	}
@@ -401,6 +427,7 @@ int weir_worker_init(struct weir_worker *worker, struct weir_store *store, unsig
 		.workers_count = conf->workers_count,
 		.insync_timeout_ns = conf->insync_timeout_ms * WEIR_NS_PER_MS,
 		.anti_entropy_ns = conf->anti_entropy_period_ms * WEIR_NS_PER_MS,
+		.backup_period_ns = conf->backup_period_ms * WEIR_NS_PER_MS,
 	};
 
 	worker->store = store;

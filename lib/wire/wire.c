@@ -5,8 +5,10 @@
 static const char *const type_names[WEIR_WIRE_TYPES_COUNT] = {
 	[WEIR_WIRE_ACK] = "ACK",
 	[WEIR_WIRE_DELTA] = "DELTA",
+	[WEIR_WIRE_COUNTERS] = "COUNTERS",
 	[WEIR_WIRE_CHECK] = "CHECK",
 	[WEIR_WIRE_JOIN] = "JOIN",
+	[WEIR_WIRE_SHARDS] = "SHARDS",
 	[WEIR_WIRE_BUCKET] = "BUCKET",
 	[WEIR_WIRE_SYNCED] = "SYNCED",
 	[WEIR_WIRE_SEAL] = "SEAL",
@@ -44,28 +46,46 @@ int weir_wire_get_head(struct weir_in *in, struct weir_wire_head *head)
 	return 0;
 }
 
-static size_t delta_entry_bytes(enum weir_wire_delta_kind kind, const struct weir_entry *entry)
+static size_t delta_entry_bytes(const struct weir_wire_delta *delta)
 {
-	size_t instr = kind == WEIR_WIRE_REMOVE ? entry->rule.instr_len : 0;
+	const struct weir_entry *entry = delta->entry;
+	size_t instr = delta->kind == WEIR_WIRE_REMOVE ? entry->rule.instr_len : 0;
 
 	return weir_entry_bytes(entry) - instr;
 }
 
-size_t weir_wire_delta_bytes(enum weir_wire_delta_kind kind, const struct weir_entry *entry)
+#define DELTA_HEAD_BYTES 9
+#define PURGE_BYTES      7
+
+size_t weir_wire_delta_bytes(const struct weir_wire_delta *delta)
 {
-	return 11 + delta_entry_bytes(kind, entry);
+	return DELTA_HEAD_BYTES +
+	       (delta->kind == WEIR_WIRE_PURGE ? PURGE_BYTES : 2 + delta_entry_bytes(delta));
 }
 
-void weir_wire_put_delta(struct weir_out *out, enum weir_wire_delta_kind kind, uint64_t seq,
-	const struct weir_entry *entry)
+static void put_purge(struct weir_out *out, const struct weir_wire_delta *delta)
 {
-	size_t len = delta_entry_bytes(kind, entry);
-	struct weir_entry head = *entry;
+	weir_out_u16(out, delta->bucket);
+	weir_out_u8(out, delta->app == WEIR_ANY_APP);
+	weir_out_u32(out, delta->app == WEIR_ANY_APP ? 0 : (uint32_t)delta->app);
+}
 
-	if (kind == WEIR_WIRE_REMOVE)
+void weir_wire_put_delta(struct weir_out *out, const struct weir_wire_delta *delta)
+{
+	const struct weir_entry *entry = delta->entry;
+	struct weir_entry head;
+	size_t len;
+
+	weir_out_u8(out, delta->kind);
+	weir_out_u64(out, delta->seq);
+	if (delta->kind == WEIR_WIRE_PURGE) {
+		put_purge(out, delta);
+		return;
+	}
+	len = delta_entry_bytes(delta);
+	head = *entry;
+	if (delta->kind == WEIR_WIRE_REMOVE)
 		head.rule.instr_len = 0;
-	weir_out_u8(out, (uint8_t)kind);
-	weir_out_u64(out, seq);
 	weir_out_u16(out, (uint16_t)len);
 	weir_out_put(out, &head, sizeof(head));
 	weir_out_put(out, entry->rule.data, len - sizeof(head));
@@ -88,17 +108,60 @@ static int get_entry(struct weir_in *in, union weir_entry_room *room)
 	return 0;
 }
 
-int weir_wire_get_delta(struct weir_in *in, uint64_t *seq, union weir_entry_room *room)
+static int get_purge(struct weir_in *in, struct weir_wire_delta *delta)
 {
-	uint8_t kind;
+	uint8_t any;
+	uint32_t app;
 
+	delta->bucket = weir_in_u16(in);
+	any = weir_in_u8(in);
+	app = weir_in_u32(in);
+	delta->app = any != 0 ? WEIR_ANY_APP : (int32_t)app;
+	if (in->bad || delta->bucket >= WEIR_BUCKETS || any > 1 || app > (any ? 0 : UINT16_MAX))
+		return WEIR_ERR;
+	return 0;
+}
+
+int weir_wire_get_delta(
+	struct weir_in *in, struct weir_wire_delta *delta, union weir_entry_room *room)
+{
 	if (!in->bad && in->at == in->end)
 		return 0;
-	kind = weir_in_u8(in);
-	*seq = weir_in_u64(in);
-	if ((kind != WEIR_WIRE_PUT && kind != WEIR_WIRE_REMOVE) || get_entry(in, room) != 0)
+	delta->kind = weir_in_u8(in);
+	delta->seq = weir_in_u64(in);
+	if (delta->kind == WEIR_WIRE_PURGE)
+		return get_purge(in, delta) == 0 ? 1 : WEIR_ERR;
+	if ((delta->kind != WEIR_WIRE_PUT && delta->kind != WEIR_WIRE_REMOVE) ||
+		get_entry(in, room) != 0)
 		return WEIR_ERR;
-	return kind;
+	delta->entry = &room->entry;
+	delta->bucket = (uint16_t)weir_flow_bucket(room->entry.rule.flow_id);
+	return 1;
+}
+
+void weir_wire_put_counters(struct weir_out *out, const struct weir_wire_counters *counters)
+{
+	weir_out_u64(out, counters->flow_id);
+	weir_out_u64(out, counters->created);
+	weir_out_u64(out, counters->packets);
+	weir_out_u64(out, counters->bytes);
+	weir_out_u64(out, counters->last_seen_ms);
+	weir_out_u32(out, counters->life_s);
+	weir_out_u8(out, counters->live_type);
+}
+
+int weir_wire_get_counters(struct weir_in *in, struct weir_wire_counters *counters)
+{
+	if (!in->bad && in->at == in->end)
+		return 0;
+	counters->flow_id = weir_in_u64(in);
+	counters->created = weir_in_u64(in);
+	counters->packets = weir_in_u64(in);
+	counters->bytes = weir_in_u64(in);
+	counters->last_seen_ms = weir_in_u64(in);
+	counters->life_s = weir_in_u32(in);
+	counters->live_type = weir_in_u8(in);
+	return in->bad ? WEIR_ERR : 1;
 }
 
 void weir_wire_put_digest(struct weir_out *out, const struct weir_digest *digest)
@@ -180,28 +243,38 @@ int weir_wire_get_digests(struct weir_in *in, struct weir_wire_digests *digests)
 	return in->bad || in->at != in->end || digests->shard >= WEIR_SHARDS ? WEIR_ERR : 0;
 }
 
+void weir_wire_put_shards(struct weir_out *out, const struct weir_wire_shards *shards)
+{
+	weir_out_u32(out, shards->mask);
+	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++) {
+		if ((shards->mask & 1U << shard) == 0)
+			continue;
+		weir_out_u64(out, shards->digests[shard].sum);
+		weir_out_u64(out, shards->digests[shard].count);
+	}
+}
+
+int weir_wire_get_shards(struct weir_in *in, struct weir_wire_shards *shards)
+{
+	memset(shards->digests, 0, sizeof(shards->digests));
+	shards->mask = weir_in_u32(in);
+	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++) {
+		if ((shards->mask & 1U << shard) == 0)
+			continue;
+		shards->digests[shard].sum = weir_in_u64(in);
+		shards->digests[shard].count = weir_in_u64(in);
+	}
+	return in->bad || in->at != in->end ? WEIR_ERR : 0;
+}
+
 void weir_wire_put_sealed(struct weir_out *out, const struct weir_wire_sealed *sealed)
 {
 	weir_out_u64(out, sealed->synced);
-	weir_out_u32(out, sealed->shards);
-	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++) {
-		if ((sealed->shards & 1U << shard) == 0)
-			continue;
-		weir_out_u64(out, sealed->digests[shard].sum);
-		weir_out_u64(out, sealed->digests[shard].count);
-	}
+	weir_wire_put_shards(out, &sealed->shards);
 }
 
 int weir_wire_get_sealed(struct weir_in *in, struct weir_wire_sealed *sealed)
 {
-	memset(sealed->digests, 0, sizeof(sealed->digests));
 	sealed->synced = weir_in_u64(in);
-	sealed->shards = weir_in_u32(in);
-	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++) {
-		if ((sealed->shards & 1U << shard) == 0)
-			continue;
-		sealed->digests[shard].sum = weir_in_u64(in);
-		sealed->digests[shard].count = weir_in_u64(in);
-	}
-	return in->bad || in->at != in->end ? WEIR_ERR : 0;
+	return weir_wire_get_shards(in, &sealed->shards);
 }

@@ -8,14 +8,17 @@
  * and term; but for ACK, whose head names no device and whose term is the count.
  *
  *     DELTA     master -> backup   changes, each with its bucket's new seq
+ *     COUNTERS  master -> backup   counters of entries, newest values; no bucket moves on by them
  *     CHECK     master -> backup   sum of the digests of some shards, to be compared
- *     JOIN      master -> backup   seal for this term, answer with DIGESTS of these shards; has
- *                                  the revision of the record that names it
+ *     JOIN      master -> backup   seal for this term, answer with SHARDS; has the revision of the
+ *                                  record that names it
+ *     SHARDS    the answer         digests of these shards
  *     BUCKET    either way         a part of a whole bucket, in a row from FIRST to LAST
  *     SYNCED    master -> backup   this copy is equal to its master's in this term
  *     SEAL      new master -> all  promise to refuse all below this term, answer with SEALED
  *     SEALED    all -> new master  newest term in which the copy was equal, digests of its shards
- *     DIGESTS_GET, BUCKET_GET      new master -> a sealed copy
+ *     DIGESTS_GET                  master -> a copy that has joined or is sealed
+ *     BUCKET_GET                   new master -> a sealed copy
  *     DIGESTS   the answer         the digests of one shard's buckets
  *     REFUSED   any -> sender      your term is too low: the least that is taken is the head's
  *     UNFIT     backup -> master   what came does not fit what is here: join anew
@@ -33,13 +36,15 @@
 #include "table/table.h"
 
 /** Version of these messages; nodes of other versions are kept out by tenure. */
-#define WEIR_WIRE_VERSION 1
+#define WEIR_WIRE_VERSION 2
 
 enum weir_wire_type {
 	WEIR_WIRE_ACK = 1,
 	WEIR_WIRE_DELTA,
+	WEIR_WIRE_COUNTERS,
 	WEIR_WIRE_CHECK,
 	WEIR_WIRE_JOIN,
+	WEIR_WIRE_SHARDS,
 	WEIR_WIRE_BUCKET,
 	WEIR_WIRE_SYNCED,
 	WEIR_WIRE_SEAL,
@@ -66,30 +71,61 @@ struct weir_wire_head {
 void weir_wire_put_head(struct weir_out *out, const struct weir_wire_head *head);
 int weir_wire_get_head(struct weir_in *in, struct weir_wire_head *head);
 
-/** What a DELTA does to its rule. */
-enum weir_wire_delta_kind {
-	WEIR_WIRE_PUT = 1, /**< the entry stands as it is here */
-	WEIR_WIRE_REMOVE,  /**< the rule is gone; the entry's rule has no instructions */
-};
-
 /** Room for one entry, aligned. */
 union weir_entry_room {
 	struct weir_entry entry;
 	uint8_t bytes[WEIR_ENTRY_BYTES_MAX];
 };
 
+enum weir_wire_delta_kind {
+	WEIR_WIRE_PUT = 1, /**< the entry stands as it is here */
+	WEIR_WIRE_REMOVE,  /**< the rule is gone; the entry's rule has no instructions */
+	WEIR_WIRE_PURGE,   /**< all rules of an app in one bucket are gone */
+};
+
+/** One change of a bucket. */
+struct weir_wire_delta {
+	uint8_t kind;                   /**< enum weir_wire_delta_kind */
+	uint16_t bucket;                /**< PURGE; of the others it follows from the entry */
+	int32_t app;                    /**< PURGE: 0..65535 or WEIR_ANY_APP */
+	uint64_t seq;                   /**< of the bucket, after it */
+	const struct weir_entry *entry; /**< PUT, REMOVE */
+};
+
 /** Bytes that one change takes at most in a DELTA. */
 #define WEIR_WIRE_DELTA_BYTES_MAX (11 + WEIR_ENTRY_BYTES_MAX)
 
 /** Writes one change; for REMOVE only the identity of the rule goes out. */
-void weir_wire_put_delta(struct weir_out *out, enum weir_wire_delta_kind kind, uint64_t seq,
-	const struct weir_entry *entry);
+void weir_wire_put_delta(struct weir_out *out, const struct weir_wire_delta *delta);
 
 /** Bytes that weir_wire_put_delta takes. */
-size_t weir_wire_delta_bytes(enum weir_wire_delta_kind kind, const struct weir_entry *entry);
+size_t weir_wire_delta_bytes(const struct weir_wire_delta *delta);
 
-/** Reads one change. @return its kind, 0 at the end of the message, or WEIR_ERR */
-int weir_wire_get_delta(struct weir_in *in, uint64_t *seq, union weir_entry_room *room);
+/**
+ * Reads one change.
+ * @param room for its entry, which delta->entry points to then
+ * @return 1, 0 at the end of the message, or WEIR_ERR
+ */
+int weir_wire_get_delta(
+	struct weir_in *in, struct weir_wire_delta *delta, union weir_entry_room *room);
+
+/** What a device has last reported of one entry. */
+struct weir_wire_counters {
+	uint64_t flow_id;
+	uint64_t created; /**< tells entries of one flow id apart, and old ones from new */
+	uint64_t packets;
+	uint64_t bytes;
+	uint64_t last_seen_ms;
+	uint32_t life_s;
+	uint8_t live_type;
+};
+
+#define WEIR_WIRE_COUNTERS_BYTES 45
+
+void weir_wire_put_counters(struct weir_out *out, const struct weir_wire_counters *counters);
+
+/** Reads one entry's. @return 1, 0 at the end of the message, or WEIR_ERR */
+int weir_wire_get_counters(struct weir_in *in, struct weir_wire_counters *counters);
 
 #define WEIR_WIRE_DIGEST_BYTES 28
 
@@ -137,14 +173,24 @@ struct weir_wire_digests {
 void weir_wire_put_digests(struct weir_out *out, const struct weir_wire_digests *digests);
 int weir_wire_get_digests(struct weir_in *in, struct weir_wire_digests *digests);
 
-/** A sealed copy in short. */
-struct weir_wire_sealed {
-	uint64_t synced; /**< newest term in which this copy was equal to its master */
-	uint32_t shards; /**< mask of those that follow */
+/** Some shards of a copy in short. */
+struct weir_wire_shards {
+	uint32_t mask; /**< of those that follow */
 	struct weir_shard_digest digests[WEIR_SHARDS];
 };
 
-#define WEIR_WIRE_SEALED_BYTES_MAX (WEIR_WIRE_HEAD_BYTES + 12 + WEIR_SHARDS * 16)
+#define WEIR_WIRE_SHARDS_BYTES_MAX (WEIR_WIRE_HEAD_BYTES + 4 + WEIR_SHARDS * 16)
+
+void weir_wire_put_shards(struct weir_out *out, const struct weir_wire_shards *shards);
+int weir_wire_get_shards(struct weir_in *in, struct weir_wire_shards *shards);
+
+/** A sealed copy in short. */
+struct weir_wire_sealed {
+	uint64_t synced; /**< newest term in which this copy was equal to its master */
+	struct weir_wire_shards shards;
+};
+
+#define WEIR_WIRE_SEALED_BYTES_MAX (WEIR_WIRE_SHARDS_BYTES_MAX + 8)
 
 void weir_wire_put_sealed(struct weir_out *out, const struct weir_wire_sealed *sealed);
 int weir_wire_get_sealed(struct weir_in *in, struct weir_wire_sealed *sealed);

@@ -97,12 +97,31 @@ static struct weir_table *on_table(void *ctx, uint64_t device_key)
 	return node->tables[device];
 }
 
+static void on_reset(void *ctx, unsigned peer, unsigned channel)
+{
+	struct sim_worker *worker = ctx;
+	struct sim_node *node = worker->node;
+	unsigned other = node->node_of[peer];
+
+	(void)channel;
+	if (!sim_effect(node))
+		return;
+	sim_note(node->sim, "%sn%lu.%lu ends its sessions with n%lu", "", node->number,
+		worker->number, other, 0, 0, 0);
+	for (unsigned i = 0; i < worker->ends_count; i++)
+		if (worker->ends[i]->other->worker->node->number == other) {
+			sim_net_close(worker->ends[i]);
+			sim_net_look_soon(worker->ends[i]->pair);
+		}
+}
+
 static const struct weir_replica_ops replica_ops = {
 	.send = on_send,
 	.room = on_room,
 	.answer = on_answer,
 	.report = on_report,
 	.table = on_table,
+	.reset = on_reset,
 };
 
 /* ------------------------------------------------------------------------- control core --- */
@@ -456,6 +475,7 @@ static void worker_birth(struct sim_worker *worker)
 		.workers_count = worker->node->workers_count,
 		.insync_timeout_ns = plan->insync_timeout_ns,
 		.anti_entropy_ns = plan->anti_entropy_ns,
+		.backup_period_ns = plan->backup_period_ns,
 	};
 
 	worker->turn_ns = SIM_NEVER;

@@ -27,6 +27,7 @@ static void speeds(struct sim *sim, struct sim_plan *plan)
 	plan->join_grace_ms = (uint32_t)sim_between(sim, 0, 2 * plan->lease_ms);
 	plan->insync_timeout_ns = SIM_MS(sim_between(sim, 50, 1000));
 	plan->anti_entropy_ns = sim_chance(sim, 800000) ? SIM_MS(sim_between(sim, 200, 5000)) : 0;
+	plan->backup_period_ns = SIM_MS(sim_between(sim, 50, 1000));
 	plan->deadline_ns = SIM_MS(sim_between(sim, 300, 3000));
 	plan->idle_ns = SIM_MS(sim_between(sim, 2, 20));
 	plan->delay_ns = SIM_US(sim_between(sim, 20, 400));

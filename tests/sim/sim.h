@@ -111,7 +111,7 @@ struct sim_plan {
 	uint8_t backup_count;
 	bool unclean;
 	uint32_t lease_ms, join_grace_ms;
-	uint64_t insync_timeout_ns, anti_entropy_ns, deadline_ns;
+	uint64_t insync_timeout_ns, anti_entropy_ns, backup_period_ns, deadline_ns;
 	uint64_t idle_ns;                 /**< a worker without work looks so often */
 	uint64_t delay_ns, delay_tail_ns; /**< of messages; the tail now and then */
 	uint32_t tail_ppm;                /**< messages that take the tail */

@@ -26,17 +26,9 @@ static void view(unsigned node, const struct net_record *record)
 	net_run(net);
 }
 
-/* Node 0 is master of term 1, those of the mask are its backups and in sync. */
 static struct net_record begin(uint32_t backups)
 {
-	struct net_record record = {
-		.term = 1, .master = 0, .backups = backups, .insync = 1, .live = ALL_LIVE};
-
-	view(ALL_NODES, &record);
-	record.active = 1;
-	record.insync |= backups;
-	view(ALL_NODES, &record);
-	return record;
+	return net_begin(net, DEV, backups);
 }
 
 static void add(unsigned n)
@@ -137,6 +129,117 @@ static void refusal_of_older_messages_does_not_end_the_term_of_who_sent_them(voi
 	assert_int_equal(net_reports(net, 0, WEIR_REPORT_SETTLED, 2), 1);
 }
 
+static void write_to_a_bucket_that_is_still_to_be_shipped_is_answered_once_it_was(void **state)
+{
+	struct net_record record = begin(6);
+	struct net_task task, other;
+
+	/* Node 2 misses a write, node 1 takes over and serves before 2 has joined. */
+	net->held[0][2] = true;
+	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, 1, 7);
+	net_run(net);
+	net_kill(net, 0);
+	net_lose(net, 0, 2);
+	record.term = 2;
+	record.master = 1;
+	record.backups = 4;
+	net->held[2][1] = true;
+	view(1, &record);
+	net_pass(net, 3 * WEIR_NS_PER_S);
+	assert_int_equal(net_reports(net, 1, WEIR_REPORT_SETTLED, 2), 1);
+	record.second = 4;
+	view(1, &record);
+	record.active = 2;
+	record.insync = 6;
+	view(1, &record);
+	view(2, &record);
+	net_submit(net, 1, DEV, &other, WEIR_OP_ADD, 1, 8);
+	net_run(net);
+	assert_int_equal(other.task.err, NOT_YET);
+	net->held[2][1] = false;
+	net_run(net);
+	assert_true(net_equal(net, 1, 2, DEV));
+	assert_int_equal(other.task.err, 0);
+}
+
+static void equal_copy_joins_without_the_digests_of_its_buckets(void **state)
+{
+	struct net_record record = begin(6);
+
+	for (unsigned n = 0; n < 100; n++)
+		add(n);
+	net_cut(net, 0, 1);
+	net_connect(net, 0, 1);
+	memset(net->sent, 0, sizeof(net->sent));
+	record.second = 2;
+	record.insync = 5;
+	view(ALL_NODES, &record);
+	assert_int_equal(net->sent[WEIR_WIRE_SHARDS], 1);
+	assert_int_equal(net->sent[WEIR_WIRE_DIGESTS], 0);
+	assert_int_equal(net->sent[WEIR_WIRE_BUCKET], 0);
+	assert_int_equal(net->sent[WEIR_WIRE_SYNCED], 1);
+}
+
+static void only_the_shard_and_the_bucket_that_differ_are_looked_at(void **state)
+{
+	struct net_record record = begin(6);
+	struct net_task task;
+
+	for (unsigned n = 0; n < 100; n++)
+		add(n);
+	net_cut(net, 0, 1);
+	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, 3, 8);
+	net_connect(net, 0, 1);
+	memset(net->sent, 0, sizeof(net->sent));
+	record.second = 2;
+	record.insync = 5;
+	view(ALL_NODES, &record);
+	assert_int_equal(net->sent[WEIR_WIRE_DIGESTS], 1);
+	assert_int_equal(net->sent[WEIR_WIRE_BUCKET], 1);
+	assert_true(net_equal(net, 0, 1, DEV));
+	assert_int_equal(task.task.err, 0);
+}
+
+static void channel_without_room_for_an_answer_begins_anew(void **state)
+{
+	struct net_record record = begin(6);
+	struct weir_replica_stats stats;
+	struct net_task task;
+
+	add(1);
+	net_cut(net, 0, 1);
+	net_connect(net, 0, 1);
+	net->room_of[1] = 100;
+	record.second = 2;
+	record.insync = 5;
+	view(ALL_NODES, &record);
+	weir_replica_stats(net->nodes[1].replicas[0], &stats);
+	assert_true(stats.resets > 0);
+	assert_true(net_reports(net, 0, WEIR_REPORT_LAGGING, 1) > 0);
+	net->room_of[1] = 0;
+	record.second = 0;
+	view(ALL_NODES, &record);
+	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, 2, 7);
+	net_run(net);
+	assert_int_equal(task.task.err, 0);
+	assert_true(net_equal(net, 0, 1, DEV));
+}
+
+static void node_with_too_many_devices_refuses_one_and_serves_the_others(void **state)
+{
+	struct net_record record = {
+		.term = 1, .master = 0, .backups = 2, .insync = 1, .live = ALL_LIVE};
+
+	begin(2);
+	for (unsigned i = 1; i < NET_DEVICES; i++)
+		net_table(net, 1, DEV + i);
+	net_view(net, 0, DEV + NET_DEVICES, &record);
+	net_pass(net, 3 * WEIR_NS_PER_S);
+	assert_int_equal(net->sent[WEIR_WIRE_UNFIT], 2); /* to SEAL and to JOIN */
+	assert_int_equal(net_reports(net, 0, WEIR_REPORT_LAGGING, 1), 1);
+	add(1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -147,6 +250,11 @@ int main(void)
 		TEST(view_from_before_the_join_lets_nothing_go),
 		TEST(promise_of_an_empty_life_is_not_that_of_the_insync_copy),
 		TEST(refusal_of_older_messages_does_not_end_the_term_of_who_sent_them),
+		TEST(write_to_a_bucket_that_is_still_to_be_shipped_is_answered_once_it_was),
+		TEST(equal_copy_joins_without_the_digests_of_its_buckets),
+		TEST(only_the_shard_and_the_bucket_that_differ_are_looked_at),
+		TEST(channel_without_room_for_an_answer_begins_anew),
+		TEST(node_with_too_many_devices_refuses_one_and_serves_the_others),
 	};
 
 	int failed;

@@ -5,6 +5,11 @@
 
 /* --------------------------------------------------------------------------- effects --- */
 
+static size_t room_of(const struct net *net, unsigned node)
+{
+	return net->room_of[node] != 0 ? net->room_of[node] : net->room_bytes;
+}
+
 static void on_send(void *ctx, unsigned peer, unsigned worker, const void *bytes, size_t len)
 {
 	struct net_worker *from = ctx;
@@ -15,7 +20,8 @@ static void on_send(void *ctx, unsigned peer, unsigned worker, const void *bytes
 	assert_non_null(message);
 	assert_true(net->up[from->node->number][peer]);
 	assert_true(len <= WEIR_MESSAGE_BYTES_MAX);
-	assert_true(queue->bytes + len <= net->room_bytes);
+	assert_true(queue->bytes + len <= room_of(net, from->node->number));
+	net->sent[((const uint8_t *)bytes)[1]]++;
 	message->next = NULL;
 	message->len = len;
 	memcpy(message->bytes, bytes, len);
@@ -29,7 +35,10 @@ static size_t on_room(void *ctx, unsigned peer, unsigned worker)
 	struct net_worker *from = ctx;
 	struct net *net = from->node->net;
 
-	return net->room_bytes - net->queues[from->node->number][from->worker][peer][worker].bytes;
+	size_t room = room_of(net, from->node->number);
+	size_t bytes = net->queues[from->node->number][from->worker][peer][worker].bytes;
+
+	return room > bytes ? room - bytes : 0;
 }
 
 static void on_answer(void *ctx, struct weir_task *task)
@@ -72,12 +81,22 @@ static struct weir_table *on_table(void *ctx, uint64_t device)
 	return net_table(from->node->net, from->node->number, device);
 }
 
+/* Told to the replicas when the net runs. */
+static void on_reset(void *ctx, unsigned peer, unsigned worker)
+{
+	struct net_worker *from = ctx;
+
+	(void)worker;
+	from->node->net->reset[from->node->number][peer] = true;
+}
+
 static const struct weir_replica_ops ops = {
 	.send = on_send,
 	.room = on_room,
 	.answer = on_answer,
 	.report = on_report,
 	.table = on_table,
+	.reset = on_reset,
 };
 
 /* ------------------------------------------------------------------------------ life --- */
@@ -97,6 +116,7 @@ static void node_start(struct net *net, unsigned number)
 			.workers_count = node->workers_count,
 			.insync_timeout_ns = 1000 * WEIR_NS_PER_MS,
 			.anti_entropy_ns = 5 * WEIR_NS_PER_S,
+			.backup_period_ns = 2 * WEIR_NS_PER_S,
 		};
 
 		node->workers[w] = (struct net_worker){.node = node, .worker = w};
@@ -279,12 +299,29 @@ static bool turn(struct net *net)
 
 	for (unsigned i = 0; i < NET_NODES; i++)
 		for (unsigned w = 0; !net->nodes[i].dead && w < net->nodes[i].workers_count; w++) {
-			weir_replica_time(net->nodes[i].replicas[w], net->now_ns, net->now_ns);
+			weir_replica_time(net->nodes[i].replicas[w], net->now_ns,
+				(uint64_t)((int64_t)net->now_ns + net->wall_shift_ns));
 			done += weir_replica_turn(net->nodes[i].replicas[w]);
 			weir_mem_turn(net->nodes[i].mems[w], false);
 		}
 	weir_rcu_quiescent();
 	return done > 0;
+}
+
+static bool reset(struct net *net)
+{
+	bool any = false;
+
+	for (unsigned a = 0; a < NET_NODES; a++)
+		for (unsigned b = 0; b < NET_NODES; b++) {
+			if (!net->reset[a][b])
+				continue;
+			net->reset[a][b] = false;
+			net_cut(net, a, b);
+			net_connect(net, a, b);
+			any = true;
+		}
+	return any;
 }
 
 void net_run(struct net *net)
@@ -294,6 +331,7 @@ void net_run(struct net *net)
 	for (unsigned pass = 0; moved; pass++) {
 		assert_true(pass < PASSES_MAX);
 		moved = turn(net);
+		moved |= reset(net);
 		moved |= deliver(net);
 	}
 }
@@ -364,6 +402,20 @@ void net_view(struct net *net, unsigned node, uint64_t device, const struct net_
 			view_one(net, i, device, record);
 }
 
+struct net_record net_begin(struct net *net, uint64_t device, uint32_t backups)
+{
+	struct net_record record = {
+		.term = 1, .master = 0, .backups = backups, .insync = 1, .live = ALL_LIVE};
+
+	net_view(net, ALL_NODES, device, &record);
+	net_run(net);
+	record.active = 1;
+	record.insync |= backups;
+	net_view(net, ALL_NODES, device, &record);
+	net_run(net);
+	return record;
+}
+
 /* ----------------------------------------------------------------------------- tasks --- */
 
 void net_rule(struct weir_rule *rule, unsigned n, uint64_t cookie)
@@ -390,6 +442,8 @@ void net_submit(struct net *net, unsigned node, uint64_t device, struct net_task
 	task->task.deadline_ns = net->now_ns + 5 * WEIR_NS_PER_S;
 	task->task.op = (uint8_t)op;
 	task->task.err = NOT_YET;
+	task->task.app = WEIR_ANY_APP;
+	task->task.room = sizeof(struct weir_entry) + sizeof(task->rule);
 	net_rule(&task->task.entry.rule, n, cookie);
 	shard = weir_flow_shard(task->task.entry.rule.flow_id);
 	weir_replica_task(to->replicas[shard % to->workers_count], &task->task);

@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "replica/replica.h"
+#include "wire/wire.h"
 #include "table/rcu.h"
 #include "wire/wire.h"
 
@@ -68,13 +69,17 @@ struct net_node {
 
 struct net {
 	uint64_t now_ns;
+	int64_t wall_shift_ns;
 	uint64_t revision;
-	size_t room_bytes; /**< what a channel takes */
+	size_t room_bytes;         /**< what a channel takes */
+	size_t room_of[NET_NODES]; /**< what those of one node take, where not 0 */
 	struct net_node nodes[NET_NODES];
 	struct net_queue queues[NET_NODES][NET_WORKERS][NET_NODES][NET_WORKERS];
 	bool held[NET_NODES][NET_NODES];
 	bool up[NET_NODES][NET_NODES];
-	uint64_t delivered; /**< messages, so far */
+	bool reset[NET_NODES][NET_NODES];     /**< a replica has asked for that */
+	uint64_t delivered;                   /**< messages, so far */
+	uint64_t sent[WEIR_WIRE_TYPES_COUNT]; /**< messages, by type */
 };
 
 /** A task with its own memory. */
@@ -112,6 +117,9 @@ struct net_record {
 /** Tells one node, or with ALL_NODES every living one. */
 #define ALL_NODES NET_NODES
 void net_view(struct net *net, unsigned node, uint64_t device, const struct net_record *record);
+
+/** The first term of a device: node 0 is master, those of the mask are its backups, in sync. */
+struct net_record net_begin(struct net *net, uint64_t device, uint32_t backups);
 
 /** Rule number n, with a cookie. */
 void net_rule(struct weir_rule *rule, unsigned n, uint64_t cookie);

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Counters travel in a lane of their own: newest values only, once a period, never as a change of
+ * a bucket. What is lost on the way (a session breaks) is made good when the backup joins again.
+ */
+#include <string.h>
+
+#include "replica/state.h"
+
+/** All counters are due: a copy that is equal by its digests need not have them. */
+void weir_counters_all(struct join *join)
+{
+	memset(&join->counters, 0xff, sizeof(join->counters.words));
+	join->counters.count = WEIR_BUCKETS;
+	join->counters_ms = 1;
+}
+
+static void bucket_set_join(struct bucket_set *set, const struct bucket_set *more)
+{
+	unsigned bucket = 0;
+
+	while ((bucket = weir_bucket_set_next(more, bucket)) < WEIR_BUCKETS)
+		bucket_set_add(set, bucket++);
+}
+
+/** A period is over: what was reported in it is due. */
+void weir_counters_round(struct weir_replica *r, struct share *share)
+{
+	uint64_t since_ms = share->counters_ms, now_ms = r->wall_ns / WEIR_NS_PER_MS;
+
+	share->counters_ns = r->now_ns;
+	share->counters_ms = now_ms;
+	if (share->counted.count == 0)
+		return;
+	for (unsigned i = 0; i < share->joins_count; i++) {
+		struct join *join = share->joins[i];
+
+		if (join->state != JOIN_EQUAL)
+			continue;
+		/* A wall clock that went back would hide what was reported meanwhile. */
+		if (join->counters.count == 0)
+			join->counters_ms = since_ms <= now_ms ? since_ms : 1;
+		bucket_set_join(&join->counters, &share->counted);
+	}
+	memset(&share->counted, 0, sizeof(share->counted));
+	weir_share_work(r, share);
+	r->done++;
+}
+
+struct lane {
+	struct weir_replica *r;
+	struct channel *channel;
+	struct weir_wire_head head;
+	uint64_t since_ms;
+	struct weir_out out;
+	uint8_t bytes[WEIR_MESSAGE_BYTES_MAX];
+};
+
+static void lane_flush(struct lane *lane)
+{
+	size_t len = (size_t)(lane->out.at - lane->bytes);
+
+	if (len > WEIR_WIRE_HEAD_BYTES)
+		weir_channel_send(lane->r, lane->channel, lane->bytes, len);
+	lane->out = weir_out(lane->bytes, sizeof(lane->bytes));
+	weir_wire_put_head(&lane->out, &lane->head);
+}
+
+static bool lane_add(void *ctx, struct weir_entry *entry)
+{
+	struct lane *lane = ctx;
+
+	if (entry->last_seen_ms < lane->since_ms)
+		return true;
+	if (weir_out_left(&lane->out) < WEIR_WIRE_COUNTERS_BYTES)
+		lane_flush(lane);
+	weir_wire_put_counters(&lane->out, &(struct weir_wire_counters){
+						   .flow_id = entry->rule.flow_id,
+						   .created = entry->created,
+						   .packets = entry->packets,
+						   .bytes = entry->bytes,
+						   .last_seen_ms = entry->last_seen_ms,
+						   .life_s = entry->life_s,
+						   .live_type = entry->live_type,
+					   });
+	lane->r->stats.counters_sent++;
+	return true;
+}
+
+static size_t lane_bytes(const struct weir_bucket *bucket)
+{
+	size_t bytes = weir_bucket_digest(bucket).count * (size_t)WEIR_WIRE_COUNTERS_BYTES;
+
+	return bytes + (1 + bytes / (WEIR_MESSAGE_BYTES_MAX / 2)) * WEIR_WIRE_HEAD_BYTES;
+}
+
+/* Whole buckets while the channel takes them. */
+static void send_some(struct weir_replica *r, struct share *share, struct join *join)
+{
+	size_t budget = SHIP_TURN_BYTES;
+	struct lane lane;
+
+	lane.r = r;
+	lane.head = (struct weir_wire_head){
+		.type = WEIR_WIRE_COUNTERS, .device_key = share->key, .term = share->view.term};
+	lane.since_ms = join->counters_ms;
+	for (unsigned number = 0;
+		(number = weir_bucket_set_next(&join->counters, number)) < WEIR_BUCKETS; number++) {
+		const struct weir_bucket *bucket = weir_table_bucket(share->table, number);
+		size_t bytes;
+
+		if ((r->own & 1U << weir_bucket_shard(number)) == 0 || bucket == NULL ||
+			weir_bucket_digest(bucket).count == 0) {
+			bucket_set_drop(&join->counters, number);
+			continue;
+		}
+		bytes = lane_bytes(bucket);
+		lane.channel = weir_channel_of(r, join->peer, weir_bucket_shard(number));
+		if (bytes > budget && budget < SHIP_TURN_BYTES)
+			return;
+		if (!weir_channel_takes(r, lane.channel, bytes))
+			continue;
+		lane.out = weir_out(lane.bytes, sizeof(lane.bytes));
+		weir_wire_put_head(&lane.out, &lane.head);
+		weir_bucket_walk(bucket, 0, UINT32_MAX, lane_add, &lane);
+		lane_flush(&lane);
+		bucket_set_drop(&join->counters, number);
+		budget -= bytes < budget ? bytes : budget;
+	}
+}
+
+/** @return whether there is more to do */
+bool weir_counters_step(struct weir_replica *r, struct share *share)
+{
+	bool more = false;
+
+	for (unsigned i = 0; i < share->joins_count; i++) {
+		struct join *join = share->joins[i];
+
+		if (join->state != JOIN_EQUAL || join->counters.count == 0 ||
+			r->conf.backup_period_ns == 0)
+			continue;
+		send_some(r, share, join);
+		more |= join->counters.count > 0;
+	}
+	return more;
+}
+
+/* Relaxed stores: readers show counters, nothing depends on them. */
+#define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+
+/** What a master says of entries that stand here as they stand there; others are passed over. */
+void weir_counters_take(struct weir_replica *r, struct share *share, struct weir_in *in)
+{
+	struct weir_wire_counters counters;
+	int more;
+
+	while ((more = weir_wire_get_counters(in, &counters)) > 0) {
+		struct weir_entry *entry = weir_table_find_id(share->table, counters.flow_id);
+
+		if (entry == NULL || entry->created != counters.created ||
+			(r->own & 1U << weir_flow_shard(counters.flow_id)) == 0)
+			continue;
+		STORE(entry->packets, counters.packets);
+		STORE(entry->bytes, counters.bytes);
+		STORE(entry->last_seen_ms, counters.last_seen_ms);
+		STORE(entry->life_s, counters.life_s);
+		STORE(entry->live_type, counters.live_type);
+	}
+	if (more != 0)
+		r->stats.bad_messages++;
+}

@@ -26,10 +26,11 @@ static void bucket_set_join(struct bucket_set *set, const struct bucket_set *mor
 /** A period is over: what was reported in it is due. */
 void weir_counters_round(struct weir_replica *r, struct share *share)
 {
-	uint64_t since_ms = share->counters_ms, now_ms = r->wall_ns / WEIR_NS_PER_MS;
+	/* A wall clock that went back would hide what was reported meanwhile. */
+	uint64_t since_ms = r->wall_back_ns >= share->counters_ns ? 1 : share->counters_ms;
 
 	share->counters_ns = r->now_ns;
-	share->counters_ms = now_ms;
+	share->counters_ms = r->wall_ns / WEIR_NS_PER_MS;
 	if (share->counted.count == 0)
 		return;
 	for (unsigned i = 0; i < share->joins_count; i++) {
@@ -37,9 +38,8 @@ void weir_counters_round(struct weir_replica *r, struct share *share)
 
 		if (join->state != JOIN_EQUAL)
 			continue;
-		/* A wall clock that went back would hide what was reported meanwhile. */
-		if (join->counters.count == 0)
-			join->counters_ms = since_ms <= now_ms ? since_ms : 1;
+		if (join->counters.count == 0 || since_ms < join->counters_ms)
+			join->counters_ms = since_ms;
 		bucket_set_join(&join->counters, &share->counted);
 	}
 	memset(&share->counted, 0, sizeof(share->counted));

@@ -82,6 +82,8 @@ void weir_replica_destroy(struct weir_replica *r)
 void weir_replica_time(struct weir_replica *r, uint64_t now_ns, uint64_t wall_ns)
 {
 	weir_assert(now_ns >= r->now_ns);
+	if (wall_ns < r->wall_ns)
+		r->wall_back_ns = now_ns;
 	r->now_ns = now_ns;
 	r->wall_ns = wall_ns;
 }

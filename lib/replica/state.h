@@ -227,6 +227,7 @@ struct weir_replica {
 	void *ctx;
 	uint64_t now_ns;
 	uint64_t wall_ns;
+	uint64_t wall_back_ns; /**< when the wall clock last went back */
 	uint64_t lease_until_ns;
 	uint64_t scan_ns;
 	uint32_t own;  /**< mask of this worker's shards */

@@ -48,36 +48,24 @@ static void follow(struct sim *sim, struct sim_client *client)
 
 static unsigned pick_op(struct sim *sim)
 {
-	static const uint8_t ops[16] = {WEIR_OP_ADD, WEIR_OP_ADD, WEIR_OP_ADD, WEIR_OP_ADD,
-		WEIR_OP_ADD, WEIR_OP_MODIFY, WEIR_OP_MODIFY, WEIR_OP_REMOVE, WEIR_OP_REMOVE,
-		WEIR_OP_REPORT, WEIR_OP_REPORT, WEIR_OP_PENDING, WEIR_OP_REMOVED, WEIR_OP_REMOVED,
-		SIM_OP_READ, SIM_OP_READ};
+	static const uint8_t ops[20] = {WEIR_OP_ADD, WEIR_OP_ADD, WEIR_OP_ADD, WEIR_OP_ADD,
+		WEIR_OP_ADD, WEIR_OP_ADD, WEIR_OP_MODIFY, WEIR_OP_MODIFY, WEIR_OP_REMOVE,
+		WEIR_OP_REMOVE, WEIR_OP_REPORT, WEIR_OP_REPORT, WEIR_OP_PENDING, WEIR_OP_REMOVED,
+		WEIR_OP_REMOVED, WEIR_OP_PURGE, WEIR_OP_GET, SIM_OP_READ, SIM_OP_READ, SIM_OP_READ};
 
-	return ops[sim_below(sim, 16)];
+	return ops[sim_below(sim, 20)];
 }
 
-static void read_now(struct sim *sim, struct sim_client *client)
+static void away(struct sim *sim, struct sim_client *client)
 {
-	struct sim_node *node = &sim->nodes[client->node];
-
-	if (!node->alive || sim_node_paused(node) != 0 || !sim_check_gate(node, client->device)) {
-		follow(sim, client);
-		next_at(sim, client, sim->now_ns + sim_between(sim, SIM_MS(1), SIM_MS(5)));
-		return;
-	}
-	sim->stats.operations++;
-	sim->stats.reads++;
-	if (sim->options->gate_reads || sim->options->strict_reads)
-		sim_model_read(sim, client->device, client->rule,
-			sim_check_value(node, client->device, client->rule),
-			sim->options->strict_reads);
-	next_soon(sim, client);
+	follow(sim, client);
+	next_at(sim, client, sim->now_ns + sim_between(sim, SIM_MS(1), SIM_MS(5)));
 }
 
 static void task_make(struct sim *sim, struct sim_client *client, uint32_t cookie)
 {
 	struct weir_task *task = &client->task;
-	const struct weir_rule *rule = sim->devices[client->device].rules[client->rule];
+	const struct weir_rule *rule = sim->devices[client->device].rules[client->rules[0]];
 
 	memset(task, 0, sizeof(*task));
 	memcpy(&task->entry.rule, rule, weir_rule_bytes(rule));
@@ -88,29 +76,80 @@ static void task_make(struct sim *sim, struct sim_client *client, uint32_t cooki
 	task->owner = client;
 	task->op = client->op;
 	task->ack = client->ack;
-	task->room = sizeof(client->rule_bytes);
+	task->app = sim_chance(sim, 500000) ? WEIR_ANY_APP : 0;
+	task->room = sizeof(struct weir_entry) + sizeof(client->rule_bytes);
 }
 
 static void submit(struct sim *sim, struct sim_client *client)
 {
 	struct sim_node *node = &sim->nodes[client->node];
+	struct sim_device *device = &sim->devices[client->device];
 	struct sim_worker *worker;
 	uint32_t cookie = ++sim->cookies;
 
 	task_make(sim, client, cookie);
 	worker = &node->workers[weir_flow_shard(client->task.entry.rule.flow_id) %
 				node->workers_count];
-	client->slot =
-		(uint8_t)sim_model_invoke(sim, client->device, client->rule, client->op, cookie);
+	for (unsigned i = 0; i < client->rules_count; i++) {
+		client->slots[i] = (uint8_t)sim_model_invoke(
+			sim, client->device, client->rules[i], client->op, cookie);
+		device->under_way[client->rules[i]]++;
+	}
 	client->waiting = true;
-	sim->devices[client->device].under_way[client->rule]++;
 	client->life = node->life;
 	client->began_ns = sim->now_ns;
 	*worker->tasks_tail = &client->task;
 	worker->tasks_tail = &client->task.next;
 	sim_node_wake(worker, sim->now_ns + sim_between(sim, SIM_US(1), SIM_US(50)));
 	sim_note(sim, "%sc%lu asks n%lu: operation %lu on d%lu rule %lu, cookie %lu", "",
-		client->number, client->node, client->op, client->device, client->rule, cookie);
+		client->number, client->node, client->op, client->device, client->rules[0], cookie);
+}
+
+/* As a gate does: from the table where that is firm, else through the worker. */
+static void read_now(struct sim *sim, struct sim_client *client)
+{
+	struct sim_node *node = &sim->nodes[client->node];
+	unsigned device = client->device, rule = client->rules[0];
+
+	if (!node->alive || sim_node_paused(node) != 0 || !sim_check_gate(node, device)) {
+		away(sim, client);
+		return;
+	}
+	if (!sim_check_firm(node, device, rule)) {
+		client->op = WEIR_OP_GET;
+		if (sim->devices[device].registers[rule].gets != 0)
+			next_soon(sim, client);
+		else
+			submit(sim, client);
+		return;
+	}
+	sim->stats.operations++;
+	sim->stats.reads++;
+	sim_model_read(sim, device, rule, sim_check_value(node, device, rule));
+	next_soon(sim, client);
+}
+
+/* A purge is about all rules of a shard. */
+static void rules_of_shard(const struct sim *sim, struct sim_client *client)
+{
+	const struct sim_device *device = &sim->devices[client->device];
+	unsigned shard = weir_flow_shard(device->rules[client->rules[0]]->flow_id);
+	unsigned first = client->rules[0];
+
+	for (unsigned i = 0; i < sim->plan.rules; i++)
+		if (i != first && weir_flow_shard(device->rules[i]->flow_id) == shard)
+			client->rules[client->rules_count++] = (uint8_t)i;
+}
+
+/* Too many at once have too many orders to be told apart. */
+static bool too_many(const struct sim *sim, const struct sim_client *client)
+{
+	const struct sim_device *device = &sim->devices[client->device];
+
+	for (unsigned i = 0; i < client->rules_count; i++)
+		if (device->under_way[client->rules[i]] >= SIM_OPEN_MAX)
+			return true;
+	return client->op == WEIR_OP_GET && device->registers[client->rules[0]].gets != 0;
 }
 
 void sim_client_next(struct sim *sim, struct sim_client *client)
@@ -120,14 +159,18 @@ void sim_client_next(struct sim *sim, struct sim_client *client)
 		return;
 	}
 	client->device = (uint8_t)sim_below(sim, sim->plan.devices);
-	client->rule = (uint8_t)sim_below(sim, sim->plan.rules);
+	client->rules[0] = (uint8_t)sim_below(sim, sim->plan.rules);
+	client->rules_count = 1;
 	client->op = (uint8_t)pick_op(sim);
-	/* Too many at once have too many orders to be told apart. */
-	if (sim->devices[client->device].under_way[client->rule] >= SIM_OPEN_MAX) {
+	if (client->op == WEIR_OP_PURGE)
+		rules_of_shard(sim, client);
+	if (too_many(sim, client)) {
 		next_soon(sim, client);
 		return;
 	}
-	client->ack = sim_chance(sim, sim->plan.local_ppm) ? WEIR_ACK_LOCAL : WEIR_ACK_INSYNC;
+	client->ack = WEIR_ACK_INSYNC;
+	if (client->op != WEIR_OP_GET && sim_chance(sim, sim->plan.local_ppm))
+		client->ack = WEIR_ACK_LOCAL;
 	client->node = client->believed[client->device];
 	if (client->op == SIM_OP_READ)
 		read_now(sim, client);
@@ -142,12 +185,36 @@ void sim_client_next(struct sim *sim, struct sim_client *client)
 static void fate_unknown(struct sim *sim, struct sim_client *client, uint32_t owner)
 {
 	sim->stats.unknown++;
-	sim_model_ghost(sim, client->device, client->rule, client->slot, owner);
+	for (unsigned i = 0; i < client->rules_count; i++)
+		if (client->op == WEIR_OP_GET)
+			sim_model_forget(sim, client->device, client->rules[i], client->slots[i]);
+		else
+			sim_model_ghost(
+				sim, client->device, client->rules[i], client->slots[i], owner);
+}
+
+static void refused(struct sim *sim, struct sim_client *client)
+{
+	sim->stats.refused++;
+	for (unsigned i = 0; i < client->rules_count; i++)
+		if (client->op == WEIR_OP_GET)
+			sim_model_forget(sim, client->device, client->rules[i], client->slots[i]);
+		else
+			sim_model_never(sim, client->device, client->rules[i], client->slots[i]);
 }
 
 static uint32_t owner_of(const struct sim_node *node)
 {
 	return (node->number + 1) << 24 | node->life;
+}
+
+static void got(struct sim_worker *worker, struct sim_client *client, bool ok)
+{
+	const struct weir_entry *entry = &client->task.entry;
+	struct sim_value value = {.cookie = (uint32_t)entry->rule.cookie, .state = entry->state};
+
+	sim_model_got(worker->node->sim, client->device, client->rules[0], client->slots[0],
+		owner_of(worker->node), ok ? value : (struct sim_value){0});
 }
 
 /* What a master has applied and the copies need not have: it may be gone after a change of term. */
@@ -157,10 +224,17 @@ static void found(struct sim_worker *worker, struct sim_client *client, bool ok)
 	uint32_t owner = owner_of(worker->node);
 
 	sim->stats.ok++;
-	if (client->ack == WEIR_ACK_LOCAL)
-		sim_model_ghost(sim, client->device, client->rule, client->slot, owner);
-	else
-		sim_model_return(sim, client->device, client->rule, client->slot, owner, ok);
+	if (client->op == WEIR_OP_GET) {
+		got(worker, client, ok);
+		return;
+	}
+	for (unsigned i = 0; i < client->rules_count; i++)
+		if (client->ack == WEIR_ACK_LOCAL)
+			sim_model_ghost(
+				sim, client->device, client->rules[i], client->slots[i], owner);
+		else
+			sim_model_return(
+				sim, client->device, client->rules[i], client->slots[i], owner, ok);
 }
 
 static void answered_ok(struct sim_worker *worker, struct sim_client *client)
@@ -197,12 +271,18 @@ static void outcome(struct sim_worker *worker, struct sim_client *client, int er
 	case WEIR_FENCED:
 	case WEIR_BUSY:
 	case WEIR_TIMEOUT:
-		sim->stats.refused++;
-		sim_model_never(sim, client->device, client->rule, client->slot);
+		refused(sim, client);
 		break;
 	default:
 		sim_fail(sim, "an operation is answered %s", weir_err_code(err));
 	}
+}
+
+static void returned(struct sim *sim, struct sim_client *client)
+{
+	client->waiting = false;
+	for (unsigned i = 0; i < client->rules_count; i++)
+		sim->devices[client->device].under_way[client->rules[i]]--;
 }
 
 void sim_client_answer(struct sim_worker *worker, struct weir_task *task)
@@ -217,8 +297,7 @@ void sim_client_answer(struct sim_worker *worker, struct weir_task *task)
 		client->node != worker->node->number)
 		sim_fail(sim, "n%u answers a task of c%u twice", worker->node->number,
 			client->number);
-	client->waiting = false;
-	sim->devices[client->device].under_way[client->rule]--;
+	returned(sim, client);
 	sim->stats.operations++;
 	outcome(worker, client, task->err);
 	if (task->err == WEIR_NOTMASTER || task->err == WEIR_FENCED) {
@@ -239,8 +318,7 @@ void sim_client_orphan(struct sim_node *node)
 
 		if (!client->waiting || client->node != node->number || client->life != node->life)
 			continue;
-		client->waiting = false;
-		sim->devices[client->device].under_way[client->rule]--;
+		returned(sim, client);
 		fate_unknown(sim, client, 0);
 		client->believed[client->device] = (uint8_t)anybody(sim);
 		next_at(sim, client, sim->now_ns + sim_between(sim, SIM_MS(1), SIM_MS(20)));

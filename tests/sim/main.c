@@ -225,11 +225,8 @@ static int run_jobs(
 
 /* ------------------------------------------------------------------------------ arguments --- */
 
-static const char usage[] =
-	"usage: weir-sim --seed N [--trace] [--log]\n"
-	"       weir-sim --seeds A..B [--jobs J] [--most VIOLATIONS]\n"
-	"  --gate-reads   looks at who lets its copy be read, and at what is read\n"
-	"  --strict-reads ... and what was read must not vanish\n";
+static const char usage[] = "usage: weir-sim --seed N [--trace] [--log]\n"
+			    "       weir-sim --seeds A..B [--jobs J] [--most VIOLATIONS]\n";
 
 static bool range(const char *text, uint64_t *from, uint64_t *to)
 {
@@ -252,8 +249,6 @@ int main(int argc, char **argv)
 		{"most", required_argument, NULL, 'm'},
 		{"trace", no_argument, NULL, 't'},
 		{"log", no_argument, NULL, 'l'},
-		{"strict-reads", no_argument, NULL, 'r'},
-		{"gate-reads", no_argument, NULL, 'g'},
 		{NULL, 0, NULL, 0},
 	};
 	struct sim_options how = {0};
@@ -283,12 +278,6 @@ int main(int argc, char **argv)
 			break;
 		case 'l':
 			how.log = true;
-			break;
-		case 'r':
-			how.strict_reads = how.gate_reads = true;
-			break;
-		case 'g':
-			how.gate_reads = true;
 			break;
 		default:
 			break;

@@ -28,6 +28,8 @@ static bool covers(
 {
 	uint32_t real = reg->open & ~reg->ghosts;
 
+	if ((reg->gets & ~a->left) != 0 && !value_equal(&a->seen, &b->seen))
+		return false;
 	return value_equal(&a->value, &b->value) && ((a->left ^ b->left) & real) == 0 &&
 	       ((a->ok ^ b->ok) & real & ~a->left) == 0 && (b->left & ~a->left) == 0;
 }
@@ -56,10 +58,14 @@ static struct sim_world happen(
 
 	after.left &= ~(1U << slot);
 	after.ok &= ~(1U << slot);
-	if (reg->slots[slot].op != WEIR_OP_ADD && !there)
+	if (!there && reg->slots[slot].op != WEIR_OP_ADD && reg->slots[slot].op != WEIR_OP_PURGE &&
+		reg->slots[slot].op != WEIR_OP_GET)
 		return after;
 	after.ok |= 1U << slot;
 	switch (reg->slots[slot].op) {
+	case WEIR_OP_GET:
+		after.seen = *value;
+		break;
 	case WEIR_OP_ADD:
 	case WEIR_OP_MODIFY:
 		*value = (struct sim_value){
@@ -76,6 +82,7 @@ static struct sim_world happen(
 		value->state = WEIR_FLOW_PENDING_ADD;
 		break;
 	case WEIR_OP_REMOVED:
+	case WEIR_OP_PURGE:
 		*value = (struct sim_value){0};
 		break;
 	}
@@ -124,7 +131,7 @@ static void blind(struct sim *sim, struct sim_register *reg)
 {
 	sim->stats.blind++;
 	reg->blind = true;
-	reg->open = reg->ghosts = 0;
+	reg->open = reg->ghosts = reg->gets = 0;
 	reg->count = 0;
 }
 
@@ -185,6 +192,8 @@ unsigned sim_model_invoke(
 	}
 	slot = (unsigned)__builtin_ctz(~reg->open);
 	reg->open |= 1U << slot;
+	if (op == WEIR_OP_GET)
+		reg->gets = 1U << slot;
 	reg->slots[slot].op = (uint8_t)op;
 	reg->slots[slot].cookie = cookie;
 	reg->slots[slot].owner = 0;
@@ -217,36 +226,79 @@ static uint32_t covered(const struct sim_register *reg, unsigned slot, uint32_t 
 	return ghosts;
 }
 
-/** It has happened before now, and found (or did not find) what it needed. */
-void sim_model_return(
-	struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner, bool ok)
+/* It has happened before now: only worlds in which it found what its answer says remain. */
+static bool happened(struct sim *sim, struct sim_register *reg, unsigned slot, uint32_t owner,
+	bool ok, const struct sim_value *seen)
 {
-	struct sim_register *reg = register_of(sim, device, rule);
 	struct set all = {.worlds = scratch[0]}, kept = {.worlds = scratch[1]};
 	uint32_t bit = 1U << slot, gone;
 
-	if (!is_known(reg, slot))
-		return;
 	closure(reg, &all);
 	gone = bit | covered(reg, slot, owner);
 	reg->open &= ~gone;
 	reg->ghosts &= ~gone;
+	reg->gets &= ~gone;
 	for (unsigned i = 0; i < all.count; i++) {
 		struct sim_world *world = &all.worlds[i];
 
-		if ((world->left & bit) == 0 && ((world->ok & bit) != 0) == ok) {
+		if ((world->left & bit) == 0 && ((world->ok & bit) != 0) == ok &&
+			(seen == NULL || value_equal(&world->seen, seen))) {
 			world->left &= ~gone;
 			world->ok &= ~gone;
 			set_add(reg, &kept, world);
 		}
 	}
 	kept.full |= all.full;
-	if (!keep(sim, reg, &kept)) {
-		reg->open |= gone;
+	if (keep(sim, reg, &kept))
+		return true;
+	reg->open |= gone;
+	return false;
+}
+
+/** It has happened before now, and found (or did not find) what it needed. */
+void sim_model_return(
+	struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner, bool ok)
+{
+	struct sim_register *reg = register_of(sim, device, rule);
+
+	if (is_known(reg, slot) && !happened(sim, reg, slot, owner, ok, NULL))
 		broken(sim, device, rule,
 			ok ? "an operation that was answered OK"
 			   : "an operation that did not find the rule");
+}
+
+/** A GET has seen this. */
+void sim_model_got(struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner,
+	struct sim_value value)
+{
+	struct sim_register *reg = register_of(sim, device, rule);
+
+	if (!is_known(reg, slot) || happened(sim, reg, slot, owner, true, &value))
+		return;
+	sim_note(sim, "%sd%lu rule %lu: a GET has seen rule %lu in state %lu", "", device, rule,
+		value.cookie, value.state, 0, 0);
+	broken(sim, device, rule, "what a GET has seen");
+}
+
+/** A GET has failed: as if it had never been. */
+void sim_model_forget(struct sim *sim, unsigned device, unsigned rule, unsigned slot)
+{
+	struct sim_register *reg = register_of(sim, device, rule);
+	struct set kept = {.worlds = scratch[1]};
+	uint32_t bit = 1U << slot;
+
+	if (!is_known(reg, slot))
+		return;
+	reg->open &= ~bit;
+	reg->gets &= ~bit;
+	for (unsigned i = 0; i < reg->count; i++) {
+		struct sim_world world = reg->worlds[i];
+
+		world.left &= ~bit;
+		world.ok &= ~bit;
+		set_add(reg, &kept, &world);
 	}
+	keep(sim, reg, &kept);
 }
 
 /** It was answered that nothing was done. */
@@ -287,8 +339,8 @@ void sim_model_ghost(struct sim *sim, unsigned device, unsigned rule, unsigned s
 	keep(sim, reg, &kept);
 }
 
-void sim_model_read(
-	struct sim *sim, unsigned device, unsigned rule, struct sim_value value, bool narrow)
+/** It stands there for good now: worlds in which it cannot are gone. */
+void sim_model_read(struct sim *sim, unsigned device, unsigned rule, struct sim_value value)
 {
 	struct sim_register *reg = register_of(sim, device, rule);
 	struct set all = {.worlds = scratch[0]}, kept = {.worlds = scratch[1]};
@@ -299,14 +351,12 @@ void sim_model_read(
 	for (unsigned i = 0; i < all.count; i++)
 		if (value_equal(&all.worlds[i].value, &value))
 			set_add(reg, &kept, &all.worlds[i]);
-	if (kept.count == 0 && !all.full) {
-		sim_note(sim, "%sd%lu rule %lu: there is rule %lu in state %lu", "", device, rule,
-			value.cookie, value.state, 0, 0);
-		broken(sim, device, rule, "what is there");
-	} else if (narrow) {
-		kept.full |= all.full;
-		keep(sim, reg, &kept);
-	}
+	kept.full |= all.full;
+	if (keep(sim, reg, &kept))
+		return;
+	sim_note(sim, "%sd%lu rule %lu: there is rule %lu in state %lu", "", device, rule,
+		value.cookie, value.state, 0, 0);
+	broken(sim, device, rule, "what is there");
 }
 
 void sim_model_truth(struct sim *sim, unsigned device, unsigned rule, struct sim_value value)
@@ -315,7 +365,7 @@ void sim_model_truth(struct sim *sim, unsigned device, unsigned rule, struct sim
 	struct set kept = {.worlds = scratch[1]};
 	uint32_t ghosts;
 
-	sim_model_read(sim, device, rule, value, true);
+	sim_model_read(sim, device, rule, value);
 	if (reg->blind) {
 		/* Where nothing is open, what stands there is known again. */
 		return;

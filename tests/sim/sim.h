@@ -252,7 +252,10 @@ struct sim_client {
 	unsigned number;
 	bool waiting; /**< for an answer */
 	bool done;
-	uint8_t device, rule, op, ack, slot;
+	uint8_t device, op, ack;
+	uint8_t rules_count;      /**< PURGE is about several */
+	uint8_t rules[SIM_RULES]; /**< numbers of the device's */
+	uint8_t slots[SIM_RULES]; /**< of the model */
 	uint8_t node;
 	uint8_t believed[SIM_DEVICES]; /**< who is master */
 	uint32_t life;
@@ -276,14 +279,16 @@ struct sim_value {
 /** One way to order the operations so far. */
 struct sim_world {
 	struct sim_value value;
-	uint32_t left; /**< open operations that have not happened in it */
-	uint32_t ok;   /**< of the others, those that found what they needed */
+	struct sim_value seen; /**< by the open GET, where it has happened */
+	uint32_t left;         /**< open operations that have not happened in it */
+	uint32_t ok;           /**< of the others, those that found what they needed */
 };
 
 struct sim_register {
 	bool blind;      /**< too much is open: nothing is known until all is at rest */
 	uint32_t open;   /**< slots in use */
 	uint32_t ghosts; /**< of these: answered UNKNOWN, may or may not happen */
+	uint32_t gets;   /**< of these: the one GET that may be under way */
 	struct {
 		uint8_t op;
 		uint32_t cookie;
@@ -318,8 +323,6 @@ struct sim_trace_line {
 
 struct sim_options {
 	bool trace;
-	bool strict_reads; /**< what was read must not vanish */
-	bool gate_reads;   /**< what a gate may read must not be old, nor two gates open */
 	bool log;
 };
 
@@ -429,17 +432,20 @@ unsigned sim_model_invoke(
 /** @param owner the process that answered: what it did before is on the copies too */
 void sim_model_return(
 	struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner, bool ok);
+void sim_model_got(struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner,
+	struct sim_value value);
+void sim_model_forget(struct sim *sim, unsigned device, unsigned rule, unsigned slot);
 void sim_model_never(struct sim *sim, unsigned device, unsigned rule, unsigned slot);
 void sim_model_ghost(
 	struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner);
-void sim_model_read(
-	struct sim *sim, unsigned device, unsigned rule, struct sim_value value, bool narrow);
+void sim_model_read(struct sim *sim, unsigned device, unsigned rule, struct sim_value value);
 /** A term's truth: what was answered UNKNOWN before has happened by now, or never will. */
 void sim_model_truth(struct sim *sim, unsigned device, unsigned rule, struct sim_value value);
 
 /* check.c */
 struct sim_value sim_check_value(const struct sim_node *node, unsigned device, unsigned rule);
 bool sim_check_gate(const struct sim_node *node, unsigned device);
+bool sim_check_firm(const struct sim_node *node, unsigned device, unsigned rule);
 bool sim_check_open(const struct sim_worker *worker, unsigned device, uint64_t *term);
 void sim_check_masters(struct sim *sim, unsigned device);
 void sim_check_active(struct sim *sim, const struct weir_record *record);

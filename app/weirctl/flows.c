@@ -180,3 +180,19 @@ int ctl_del_flow(struct ctl *ctl)
 {
 	return flow_write(ctl, "FLOW.DEL");
 }
+
+/* ------------------------------------------------------------------------------- purge --- */
+
+int ctl_purge(struct ctl *ctl)
+{
+	const char *const argv[] = {"FLOW.PURGE", ctl->argv[0], "APP", ctl->argv[1]};
+	redisReply *reply = weir_client_call_master(
+		ctl->session, ctl->argv[0], ctl->argc == 2 ? 4 : 2, argv, NULL);
+	int status = ctl_check(ctl, reply);
+
+	if (status == CTL_FINE)
+		printf(ctl->json ? "{\"removed\":%lld}\n" : "%lld\n", reply->integer);
+	if (reply != NULL)
+		freeReplyObject(reply);
+	return status;
+}

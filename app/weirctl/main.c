@@ -28,6 +28,7 @@ static const struct ctl_verb verbs[] = {
 		"add the flows of a file (also .gz, or - for standard input)", ctl_add_flows},
 	{"del-flows", 2, 2, "[--pipeline N] [--progress] [--acked-log LOG] DEVICE FILE",
 		"remove the flows of a file", ctl_del_flows},
+	{"purge", 1, 2, "DEVICE [APP]", "take all flows out, or those of one app", ctl_purge},
 	{"verify", 2, 2, "[--acked LOG] DEVICE FILE",
 		"hold the store against a file, or against its lines that LOG names", ctl_verify},
 };

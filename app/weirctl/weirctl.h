@@ -52,6 +52,7 @@ int ctl_flows(struct ctl *ctl);
 int ctl_dump_flows(struct ctl *ctl);
 int ctl_add_flow(struct ctl *ctl);
 int ctl_del_flow(struct ctl *ctl);
+int ctl_purge(struct ctl *ctl);
 int ctl_add_flows(struct ctl *ctl);
 int ctl_del_flows(struct ctl *ctl);
 int ctl_verify(struct ctl *ctl);

@@ -38,6 +38,9 @@ const struct weir_command weir_commands[] = {
 		weir_run_flow_pending},
 	{"FLOW.REMOVED", -3, WRITE, "device flow",
 		"The device no longer holds this flow: taken out", weir_run_flow_removed},
+	{"FLOW.PURGE", -2, WRITE, "device [APP a] [ACK local|insync]",
+		"Takes all flows of a device, or of one app, out; answers how many",
+		weir_run_flow_purge},
 	{"DEVICE.ADD", 2, CONTROL, "device", "Makes a device known, with this node as its master",
 		weir_run_device_add},
 	{"DEVICE.LIST", -1, READ, "[MATCH glob] [CURSOR c] [COUNT n]",
@@ -96,6 +99,19 @@ enum weir_call_result weir_call_error(const struct weir_call *call, int err)
 {
 	weir_reply_error(call->reply, err, "%s", weir_err_sentence(err));
 	return WEIR_CALL_ANSWERED;
+}
+
+enum weir_call_result weir_call_task_missing(const struct weir_call *call)
+{
+	struct weir_conn *conn = call->conn;
+
+	if (weir_gate_under_way(call->gateway->gate) == 0)
+		return weir_call_error(call, WEIR_BUSY);
+	if (!conn->in_waiting) {
+		conn->in_waiting = true;
+		TAILQ_INSERT_TAIL(&call->gateway->waiting, conn, waiting);
+	}
+	return WEIR_CALL_LATER;
 }
 
 void weir_reply_notmaster(

@@ -47,6 +47,13 @@ struct weir_device;
 void weir_reply_notmaster(
 	struct weir_reply *reply, const struct weir_store *store, const struct weir_device *device);
 
+/** No task is free: the request waits until others have come back, or is answered BUSY. */
+enum weir_call_result weir_call_task_missing(const struct weir_call *call);
+
+/** Writes a flow with its state and counters: a map (RESP3), or names and values in turn. */
+struct weir_entry;
+void weir_reply_flow(struct weir_reply *reply, const struct weir_entry *entry, bool local);
+
 /** The device that word 1 names; NULL: there is none, and that is answered. */
 const struct weir_device *weir_call_device(const struct weir_call *call);
 
@@ -83,6 +90,7 @@ WEIR_RUN(flow_del);
 WEIR_RUN(flow_report);
 WEIR_RUN(flow_pending);
 WEIR_RUN(flow_removed);
+WEIR_RUN(flow_purge);
 /* read.c */
 WEIR_RUN(flow_get);
 WEIR_RUN(flow_scan);

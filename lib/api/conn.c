@@ -183,16 +183,37 @@ static void slots_deliver(struct weir_conn *conn)
 
 /* ------------------------------------------------------------------------ tasks, requests --- */
 
-void weir_conn_submit(struct weir_conn *conn, struct weir_task *task)
+static void hand_in(struct weir_conn *conn, struct weir_task *task)
 {
 	task->owner = conn;
-	task->cookie = slot_take(conn);
 	task->deadline_ns =
 		weir_clock_ns() + conn->gateway->api->request_timeout_ms * WEIR_NS_PER_MS;
 	conn->under_way++;
 	conn->gateway->flush = true;
-	weir_stat_add(conn->gateway->stats.writes, 1UL);
 	weir_gate_submit(conn->gateway->gate, task);
+}
+
+void weir_conn_submit(struct weir_conn *conn, struct weir_task *task)
+{
+	task->cookie = slot_take(conn);
+	weir_stat_add(conn->gateway->stats.writes, 1UL);
+	hand_in(conn, task);
+}
+
+bool weir_conn_submit_purge(struct weir_conn *conn, struct weir_task *tasks[WEIR_SHARDS])
+{
+	struct weir_purge *purge = calloc(1, sizeof(*purge));
+
+	if (purge == NULL)
+		return false;
+	purge->slot = slot_take(conn);
+	purge->left = WEIR_SHARDS;
+	weir_stat_add(conn->gateway->stats.writes, 1UL);
+	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++) {
+		tasks[shard]->cookie = (uintptr_t)purge;
+		hand_in(conn, tasks[shard]);
+	}
+	return true;
 }
 
 void weir_conn_request(struct weir_conn *conn, struct weir_request *request)
@@ -280,11 +301,63 @@ static bool conn_back(struct weir_conn *conn)
 	return false;
 }
 
+/* Where some flows are gone and others not, nobody can say what has become of it. */
+static void purge_answer(
+	struct weir_conn *conn, const struct weir_purge *purge, uint64_t device_key)
+{
+	struct weir_reply *aside = &conn->gateway->aside;
+
+	aside->protocol = conn->out.protocol;
+	if (purge->err == 0)
+		weir_reply_number(aside, purge->removed);
+	else
+		error_put(conn->gateway, aside, purge->removed > 0 ? WEIR_UNKNOWN : purge->err,
+			device_key);
+	slot_fill(conn, purge->slot, aside);
+	weir_conn_touch(conn);
+}
+
+static void purge_done(struct weir_conn *conn, const struct weir_task *task)
+{
+	struct weir_purge *purge = (struct weir_purge *)(uintptr_t)task->cookie;
+
+	purge->removed += task->removed;
+	if (purge->err == 0 || task->err == WEIR_UNKNOWN)
+		purge->err = task->err;
+	purge->left--;
+	if (conn_back(conn) && purge->left == 0)
+		purge_answer(conn, purge, task->device_key);
+	if (purge->left == 0)
+		free(purge);
+}
+
+static void get_done(struct weir_conn *conn, const struct weir_task *task)
+{
+	struct weir_reply *aside = &conn->gateway->aside;
+
+	/* It has grown since the task's size was chosen: the client may ask again. */
+	int err = task->err == WEIR_TOOBIG ? WEIR_BUSY : task->err;
+
+	aside->protocol = conn->out.protocol;
+	if (err == 0)
+		weir_reply_flow(aside, &task->entry, false);
+	else
+		error_put(conn->gateway, aside, err, task->device_key);
+	slot_fill(conn, task->cookie, aside);
+	weir_conn_touch(conn);
+}
+
 void weir_conn_task_done(struct weir_gateway *gateway, struct weir_task *task)
 {
 	struct weir_conn *conn = task->owner;
 
-	if (conn_back(conn))
+	if (task->op == WEIR_OP_PURGE)
+		purge_done(conn, task);
+	else if (!conn_back(conn))
+		; /* nobody waits for the answer */
+	else if (task->op == WEIR_OP_GET || task->op == WEIR_OP_GET_ID)
+		get_done(conn, task);
+	else
 		slot_done(
 			conn, task->cookie, task->err, task->entry.rule.flow_id, task->device_key);
 	weir_gate_task_free(gateway->gate, task);

@@ -63,6 +63,14 @@ enum weir_slot_kind {
 	WEIR_SLOT_TEXT, /**< done: an encoded answer */
 };
 
+/** A purge under way: a task for each shard, and one slot for them all. */
+struct weir_purge {
+	uint64_t slot;
+	unsigned left; /**< tasks not yet back */
+	uint64_t removed;
+	int err;
+};
+
 struct weir_conn {
 	LIST_ENTRY(weir_conn) all;      /**< connections of the gateway */
 	TAILQ_ENTRY(weir_conn) turn;    /**< those with something to do in this turn */
@@ -175,6 +183,9 @@ void weir_conn_touch(struct weir_conn *conn);
 
 /** Hands a task in for a connection. */
 void weir_conn_submit(struct weir_conn *conn, struct weir_task *task);
+
+/** Hands one task for each shard in; they have one answer together. @return false: no memory */
+bool weir_conn_submit_purge(struct weir_conn *conn, struct weir_task *tasks[WEIR_SHARDS]);
 
 /** Hands a request to the control core in for a connection. */
 void weir_conn_request(struct weir_conn *conn, struct weir_request *request);

@@ -4,7 +4,11 @@
  *
  * A master read is answered only where this node may answer it before the look and after it: a
  * lease that ran out in between would make it the look of a node that is master no more.
+ *
+ * FLOW.GET is linearizable: where what was seen is not on every in-sync copy yet, the worker is
+ * asked, which answers once it is. SCAN and COUNT show what stands here.
  */
+#include <stddef.h>
 #include <string.h>
 
 #include "api/command.h"
@@ -12,6 +16,9 @@
 #include "flow/flow.h"
 #include "store/store.h"
 #include "table/table.h"
+
+/* Bytes of an entry in front of its rule. */
+#define ENTRY_HEAD offsetof(struct weir_entry, rule)
 
 #define SCAN_COUNT_DEFAULT 100
 #define SCAN_COUNT_MAX     10000
@@ -59,8 +66,7 @@ static bool filter_passes(const struct filter *filter, const struct weir_entry *
 	       (filter->app < 0 || weir_rule_app(&entry->rule) == filter->app);
 }
 
-/* One flow: a map (RESP3), or names and values in turn (RESP2). */
-static void flow_put(struct weir_reply *reply, const struct weir_entry *entry, bool local)
+void weir_reply_flow(struct weir_reply *reply, const struct weir_entry *entry, bool local)
 {
 	char text[WEIR_FLOW_TEXT_MAX];
 	int len = weir_flow_print(&entry->rule, WEIR_FLOW_PRINT_ALL, text, sizeof(text));
@@ -113,54 +119,105 @@ static bool flow_id_read(const struct weir_word *word, uint64_t *flow_id)
 	return true;
 }
 
-/* Finds the entry that word 2 names. Returns 0, or an error with fault filled in. */
-static int entry_find(const struct weir_call *call, const struct weir_device *device,
-	struct weir_entry **entry, struct weir_flow_fault *fault)
+/* What FLOW.GET looks for. */
+struct sought {
+	const struct weir_device *device;
+	bool by_id;
+	_Alignas(8) uint8_t room[WEIR_RULE_BYTES_MAX]; /**< a rule; by id: its flow id only */
+};
+
+static struct weir_rule *sought_rule(struct sought *sought)
 {
-	_Alignas(8) uint8_t room[WEIR_RULE_BYTES_MAX];
-	struct weir_rule *rule = (struct weir_rule *)room;
+	return (struct weir_rule *)sought->room;
+}
+
+/* Reads word 2. Returns 0, or an error with fault filled in. */
+static int sought_read(
+	const struct weir_call *call, struct sought *sought, struct weir_flow_fault *fault)
+{
 	const struct weir_word *word = &call->words->word[2];
-	uint64_t flow_id;
+	struct weir_rule *rule = sought_rule(sought);
+
+	memset(rule, 0, sizeof(*rule));
+	sought->by_id = flow_id_read(word, &rule->flow_id);
+	if (sought->by_id)
+		return 0;
+	return weir_flow_parse(
+		word->at, word->len, WEIR_FLOW_IDENTITY, rule, sizeof(sought->room), fault);
+}
+
+static const struct weir_entry *sought_find(struct sought *sought)
+{
+	const struct weir_table *table = weir_device_table(sought->device);
+
+	return sought->by_id ? weir_table_find_id(table, sought_rule(sought)->flow_id)
+			     : weir_table_find(table, sought_rule(sought));
+}
+
+/* The worker answers, once every in-sync copy has what it saw. */
+static enum weir_call_result worker_asked(
+	const struct weir_call *call, struct sought *sought, size_t entry_bytes)
+{
+	size_t room = ENTRY_HEAD + WEIR_GATE_TASK_ROOM;
+	struct weir_task *task;
+
+	task = weir_gate_task(
+		call->gateway->gate, entry_bytes > room ? WEIR_ENTRY_BYTES_MAX : room);
+	if (task == NULL)
+		return weir_call_task_missing(call);
+	task->op = sought->by_id ? WEIR_OP_GET_ID : WEIR_OP_GET;
+	task->ack = WEIR_ACK_INSYNC;
+	task->err = 0;
+	task->removed = 0;
+	task->device_key = weir_device_number(sought->device);
+	memset(&task->entry, 0, ENTRY_HEAD);
+	memcpy(&task->entry.rule, sought_rule(sought), weir_rule_bytes(sought_rule(sought)));
+	weir_conn_submit(call->conn, task);
+	return WEIR_CALL_TAKEN;
+}
+
+static enum weir_call_result get(const struct weir_call *call, struct sought *sought, bool local)
+{
+	const struct weir_entry *entry = sought_find(sought);
+	size_t mark = call->reply->len;
 	int err;
 
-	if (flow_id_read(word, &flow_id)) {
-		*entry = weir_table_find_id(weir_device_table(device), flow_id);
-		return 0;
-	}
-	err = weir_flow_parse(word->at, word->len, WEIR_FLOW_IDENTITY, rule, sizeof(room), fault);
-	if (err == 0)
-		*entry = weir_table_find(weir_device_table(device), rule);
-	return err;
+	if (entry != NULL)
+		weir_reply_flow(call->reply, entry, local);
+	else
+		weir_reply_error(
+			call->reply, WEIR_NOTFOUND, "%s", weir_err_sentence(WEIR_NOTFOUND));
+	/* Asked after the look, for what was seen: it is taken back where it may not be said. */
+	err = may_read(call, sought->device, local);
+	if (err == 0 && (local || weir_table_is_firm(weir_device_table(sought->device),
+					  weir_flow_bucket(sought_rule(sought)->flow_id))))
+		return WEIR_CALL_ANSWERED;
+	weir_reply_cut(call->reply, mark);
+	if (err != 0)
+		return read_refused(call, sought->device, err);
+	return worker_asked(call, sought, entry != NULL ? weir_entry_bytes(entry) : 0);
 }
 
 WEIR_RUN(flow_get)
 {
 	const struct weir_words *words = call->words;
 	bool local = words->count == 4 && weir_word_is(&words->word[3], "LOCAL");
-	const struct weir_device *device;
 	struct weir_flow_fault fault = {0};
-	struct weir_entry *entry = NULL;
+	struct sought sought;
 	int err;
 
 	if (words->count > 3 + (unsigned)local)
 		return weir_call_syntax(call);
-	device = weir_call_device(call);
-	if (device == NULL)
+	sought.device = weir_call_device(call);
+	if (sought.device == NULL)
 		return WEIR_CALL_ANSWERED;
-	err = may_read(call, device, local);
+	err = may_read(call, sought.device, local);
 	if (err != 0)
-		return read_refused(call, device, err);
-	err = entry_find(call, device, &entry, &fault);
-	if (err != 0) {
-		weir_reply_error(call->reply, err, "column %u: %s", fault.column, fault.message);
-		return WEIR_CALL_ANSWERED;
-	}
-	err = may_read(call, device, local);
-	if (err != 0)
-		return read_refused(call, device, err);
-	if (entry == NULL)
-		return weir_call_error(call, WEIR_NOTFOUND);
-	flow_put(call->reply, entry, local);
+		return read_refused(call, sought.device, err);
+	err = sought_read(call, &sought, &fault);
+	if (err == 0)
+		return get(call, &sought, local);
+	weir_reply_error(call->reply, err, "column %u: %s", fault.column, fault.message);
 	return WEIR_CALL_ANSWERED;
 }
 
@@ -214,7 +271,7 @@ static bool scan_visit(void *ctx, struct weir_entry *entry)
 
 	if (!filter_passes(&scan->filter, entry))
 		return true;
-	flow_put(scan->build, entry, scan->filter.local);
+	weir_reply_flow(scan->build, entry, scan->filter.local);
 	scan->count++;
 	return true;
 }

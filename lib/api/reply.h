@@ -35,6 +35,12 @@ static inline void weir_reply_clear(struct weir_reply *reply)
 	reply->bad = false;
 }
 
+/** Takes back what was written since its length was `len`. */
+static inline void weir_reply_cut(struct weir_reply *reply, size_t len)
+{
+	reply->len = len;
+}
+
 void weir_reply_free(struct weir_reply *reply);
 
 /** Room for `len` more bytes, or NULL (and bad). The caller adds to reply->len what it wrote. */

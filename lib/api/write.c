@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "flow/flow.h"
 #include "store/store.h"
+#include "table/table.h"
 
 /* Bytes of an entry in front of its rule. */
 #define ENTRY_HEAD offsetof(struct weir_entry, rule)
@@ -67,20 +68,6 @@ static enum weir_call_result flow_refused(
 	return WEIR_CALL_ANSWERED;
 }
 
-/* No task is free: it will be once others have come back, if there are any. */
-static enum weir_call_result task_missing(const struct weir_call *call)
-{
-	struct weir_conn *conn = call->conn;
-
-	if (weir_gate_under_way(call->gateway->gate) == 0)
-		return weir_call_error(call, WEIR_BUSY);
-	if (!conn->in_waiting) {
-		conn->in_waiting = true;
-		TAILQ_INSERT_TAIL(&call->gateway->waiting, conn, waiting);
-	}
-	return WEIR_CALL_LATER;
-}
-
 /*
  * Parses the flow into a task. Most rules fit an ordinary task; those that do not are parsed
  * again into one of the few large ones.
@@ -122,12 +109,13 @@ static enum weir_call_result write_run(
 		return WEIR_CALL_ANSWERED;
 	err = flow_parse(call, mode, &task, &fault);
 	if (err == WEIR_BUSY)
-		return task_missing(call);
+		return weir_call_task_missing(call);
 	if (err != 0)
 		return flow_refused(call, err, &fault);
 	task->op = (uint8_t)op;
 	task->ack = (uint8_t)options.ack;
 	task->err = 0;
+	task->removed = 0;
 	task->device_key = weir_device_number(device);
 	memset(&task->entry, 0, ENTRY_HEAD);
 	task->entry.packets = options.packets;
@@ -167,4 +155,70 @@ WEIR_RUN(flow_pending)
 WEIR_RUN(flow_removed)
 {
 	return write_run(call, WEIR_OP_REMOVED, WEIR_FLOW_IDENTITY);
+}
+
+/* ----------------------------------------------------------------------------- FLOW.PURGE --- */
+
+static bool purge_options(const struct weir_words *words, int *app, enum weir_ack *ack)
+{
+	uint64_t number;
+
+	for (unsigned at = 2; at < words->count;) {
+		if (ack_option(words, &at, ack))
+			continue;
+		if (!number_option(words, &at, "APP", UINT16_MAX, &number))
+			return false;
+		*app = (int)number;
+	}
+	return true;
+}
+
+/* A task for each shard, or none. */
+static bool purge_tasks(const struct weir_call *call, struct weir_task *tasks[WEIR_SHARDS])
+{
+	struct weir_gate *gate = call->gateway->gate;
+
+	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++) {
+		tasks[shard] = weir_gate_task(gate, sizeof(struct weir_entry));
+		if (tasks[shard] != NULL)
+			continue;
+		while (shard > 0)
+			weir_gate_task_free(gate, tasks[--shard]);
+		return false;
+	}
+	return true;
+}
+
+WEIR_RUN(flow_purge)
+{
+	struct weir_task *tasks[WEIR_SHARDS];
+	enum weir_ack ack = WEIR_ACK_INSYNC;
+	const struct weir_device *device;
+	int app = WEIR_ANY_APP;
+
+	if (!purge_options(call->words, &app, &ack))
+		return weir_call_syntax(call);
+	device = weir_call_device(call);
+	if (device == NULL)
+		return WEIR_CALL_ANSWERED;
+	if (!purge_tasks(call, tasks))
+		return weir_call_task_missing(call);
+	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++) {
+		struct weir_task *task = tasks[shard];
+
+		task->op = WEIR_OP_PURGE;
+		task->ack = (uint8_t)ack;
+		task->err = 0;
+		task->app = app;
+		task->removed = 0;
+		task->at = 0;
+		task->device_key = weir_device_number(device);
+		memset(&task->entry, 0, sizeof(task->entry));
+		task->entry.rule.flow_id = shard;
+	}
+	if (weir_conn_submit_purge(call->conn, tasks))
+		return WEIR_CALL_TAKEN;
+	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
+		weir_gate_task_free(call->gateway->gate, tasks[shard]);
+	return weir_call_error(call, WEIR_BUSY);
 }

@@ -17,6 +17,7 @@ struct weir_table {
 	size_t count, room;
 	uint64_t *index; /* open addressing: position + 1 */
 	size_t index_room;
+	const struct weir_store *store;
 };
 
 struct weir_device {
@@ -253,6 +254,7 @@ static int device_insert(struct weir_store *store, const char *name)
 		(store->devices_count++ - at) * sizeof(store->devices[0]));
 	store->devices[at] = calloc(1, sizeof(*store->devices[at]));
 	strcpy(store->devices[at]->name, name);
+	store->devices[at]->table.store = store;
 	return 0;
 }
 
@@ -343,6 +345,11 @@ uint64_t weir_device_number(const struct weir_device *device)
 const struct weir_table *weir_device_table(const struct weir_device *device)
 {
 	return &device->table;
+}
+
+bool weir_table_is_firm(const struct weir_table *table, unsigned bucket)
+{
+	return !table->store->conf.unfirm;
 }
 
 int weir_device_may_read(const struct weir_store *store, const struct weir_device *device)
@@ -494,6 +501,14 @@ void weir_gate_flush(struct weir_gate *gate)
 	gate->flushed = gate->queue_count;
 }
 
+static void get(struct weir_task *task, const struct weir_entry *entry)
+{
+	if (weir_entry_bytes(entry) > task->room)
+		task->err = WEIR_TOOBIG;
+	else
+		memcpy(&task->entry, entry, weir_entry_bytes(entry));
+}
+
 static void task_execute(struct weir_gate *gate, struct weir_task *task)
 {
 	struct weir_store *store = gate->store;
@@ -508,10 +523,20 @@ static void task_execute(struct weir_gate *gate, struct weir_task *task)
 		if (weir_device_number(store->devices[i]) != task->device_key)
 			continue;
 		entry = weir_table_find(table, &task->entry.rule);
+		if (task->op == WEIR_OP_PURGE) {
+			/* All in one shard's task. */
+			if (task->entry.rule.flow_id == 0)
+				task->removed = (uint32_t)table->count;
+			else
+				task->err = (int16_t)store->conf.purge_err;
+			continue;
+		}
 		if (task->op == WEIR_OP_ADD || (task->op == WEIR_OP_MODIFY && entry != NULL))
 			entry = table_put(store, table, &task->entry);
 		else if (entry == NULL)
 			task->err = task->op == WEIR_OP_REPORT ? WEIR_EXTRANEOUS : WEIR_NOTFOUND;
+		else if (task->op == WEIR_OP_GET || task->op == WEIR_OP_GET_ID)
+			get(task, entry);
 		else if (task->op == WEIR_OP_REMOVE)
 			entry->state = WEIR_FLOW_PENDING_REMOVE;
 		if (task->op == WEIR_OP_REPORT && entry != NULL) {

@@ -26,6 +26,8 @@ struct fake_conf {
 	enum fake_order order;
 	bool hold;                 /**< nothing comes back until fake_release */
 	int err;                   /**< answers all tasks with this error */
+	bool unfirm;               /**< what stands in tables is not on every copy */
+	int purge_err;             /**< answers a purge of each shard but the first */
 	int read_err;              /**< what weir_device_may_read answers */
 	bool leaseless;            /**< the node is not in its cluster */
 	const char *master_socket; /**< what weir_device_status says; NULL: /run/n2.sock */

@@ -562,6 +562,132 @@ static void flow_lives_through_its_states(void **state)
 	peer_stop(&peer);
 }
 
+static void flow_that_is_not_on_every_copy_is_asked_of_its_worker(void **state)
+{
+	struct peer peer = peer_start(&(struct fake_conf){.unfirm = true, .hold = true});
+	int fd = peer_connect(&peer);
+	char id[32];
+
+	peer_send(fd, ADD("a") "FLOW.GET d1 a\r\nFLOW.GET d1 0x1\r\nPING\r\n");
+	peer_wait(&peer, fake_submitted, 1);
+	fake_release(peer.store);
+	snprintf(id, sizeof(id), "%s", id_of("a"));
+	peer_expect(fd, id);
+	peer_expect_format(fd, FLOW_A("$11\r\nPENDING_ADD\r\n", "0", "0", "0") "0\r\n", id);
+	peer_expect(fd, "-NOTFOUND no such rule\r\n+PONG\r\n");
+	assert_int_equal(fake_submitted(peer.store), 3);
+	ask(fd, "FLOW.GET d1 a LOCAL", "*18\r\n$4\r\nflow\r\n");
+	assert_int_equal(fake_submitted(peer.store), 3);
+	close(fd);
+	fd = peer_connect(&peer);
+	fake_err_set(peer.store, WEIR_UNKNOWN);
+	peer_send(fd, "FLOW.GET d1 a\r\n");
+	peer_expect(fd, "-UNKNOWN ");
+	close(fd);
+	peer_stop(&peer);
+}
+
+static void worker_is_asked_for_a_large_flow_with_a_large_task(void **state)
+{
+	struct peer peer = peer_start(&(struct fake_conf){.unfirm = true});
+	int fd = peer_connect(&peer);
+	char match[900], request[1000], line[64];
+
+	memset(match, 'x', sizeof(match) - 1);
+	match[sizeof(match) - 1] = '\0';
+	snprintf(request, sizeof(request), "FLOW.ADD d1 %s,actions=drop", match);
+	ask(fd, request, id_of(match));
+	snprintf(request, sizeof(request), "FLOW.GET d1 %s\r\n", match);
+	peer_send(fd, request);
+	peer_line(fd, line, sizeof(line));
+	assert_string_equal(line, "*16");
+	close(fd);
+	peer_stop(&peer);
+}
+
+static void get_waits_for_a_free_task(void **state)
+{
+	struct peer peer =
+		peer_start(&(struct fake_conf){.unfirm = true, .hold = true, .tasks_max = 1});
+	int first = peer_connect(&peer), second = peer_connect(&peer);
+
+	peer_send(first, ADD("a"));
+	peer_wait(&peer, fake_submitted, 1);
+	peer_send(second, "FLOW.GET d1 zz\r\n");
+	assert_true(peer_silent(second, 30));
+	fake_release(peer.store);
+	peer_expect(first, id_of("a"));
+	peer_expect(second, "-NOTFOUND no such rule\r\n");
+	close(first);
+	close(second);
+	peer_stop(&peer);
+}
+
+static void purge_answers_how_many_flows_went(void **state)
+{
+	static const char syntax[] =
+		"-ERR syntax error, try FLOW.PURGE device [APP a] [ACK local|insync]\r\n";
+	struct peer peer = peer_start(&(struct fake_conf){.order = FAKE_SHUFFLED});
+	int fd = peer_connect(&peer);
+	char ids[2][32];
+
+	snprintf(ids[0], sizeof(ids[0]), "%s", id_of("a"));
+	snprintf(ids[1], sizeof(ids[1]), "%s", id_of("b"));
+	ask(fd, "FLOW.PURGE d1", ":0\r\n");
+	peer_send(fd, ADD("a") ADD("b"));
+	peer_expect(fd, ids[0]);
+	peer_expect(fd, ids[1]);
+	peer_send(fd, "FLOW.PURGE d1 APP 7 ACK local\r\nPING\r\n");
+	peer_expect(fd, ":2\r\n+PONG\r\n");
+	ask(fd, "FLOW.PURGE",
+		"-ERR wrong number of arguments for 'FLOW.PURGE' command, it is: "
+		"FLOW.PURGE device [APP a] [ACK local|insync]\r\n");
+	ask(fd, "FLOW.PURGE d1 APP 65536", syntax);
+	ask(fd, "FLOW.PURGE d1 APP", syntax);
+	ask(fd, "FLOW.PURGE d1 now", syntax);
+	ask(fd, "FLOW.PURGE dx", "-NODEVICE no such device: dx\r\n");
+	close(fd);
+	peer_stop(&peer);
+}
+
+static void purge_that_failed_in_part_has_an_unknown_fate(void **state)
+{
+	struct peer peer = peer_start(&(struct fake_conf){.purge_err = WEIR_NOTMASTER});
+	int fd = peer_connect(&peer);
+
+	peer_send(fd, "FLOW.PURGE d1\r\n");
+	peer_expect(fd, "-NOTMASTER ");
+	close(fd);
+	fd = peer_connect(&peer);
+	ask(fd, "FLOW.ADD d1 a,actions=drop", id_of("a"));
+	peer_send(fd, "FLOW.PURGE d1\r\n");
+	peer_expect(fd, "-UNKNOWN ");
+	close(fd);
+	peer_stop(&peer);
+}
+
+static void purge_without_tasks_is_busy_and_of_a_client_that_has_gone_is_forgotten(void **state)
+{
+	struct peer peer = peer_start(&(struct fake_conf){.tasks_max = 31});
+	int fd = peer_connect(&peer);
+
+	peer_send(fd, "FLOW.PURGE d1\r\n");
+	peer_expect(fd, "-BUSY ");
+	assert_int_equal(fake_tasks_now(peer.store), 0);
+	close(fd);
+	peer_stop(&peer);
+	peer = peer_start(&(struct fake_conf){.hold = true});
+	fd = peer_connect(&peer);
+	peer_send(fd, "FLOW.PURGE d1\r\n");
+	peer_wait(&peer, fake_submitted, WEIR_SHARDS);
+	close(fd);
+	fake_release(peer.store);
+	fd = peer_connect(&peer);
+	ask(fd, "PING", "+PONG\r\n");
+	close(fd);
+	peer_stop(&peer);
+}
+
 static void bad_words_are_refused_with_the_syntax(void **state)
 {
 	static const char add[] =
@@ -876,6 +1002,13 @@ int main(void)
 		cmocka_unit_test(commands_of_redis_clients_are_answered),
 		cmocka_unit_test(hello_3_turns_pairs_into_maps),
 		cmocka_unit_test(flow_lives_through_its_states),
+		cmocka_unit_test(flow_that_is_not_on_every_copy_is_asked_of_its_worker),
+		cmocka_unit_test(worker_is_asked_for_a_large_flow_with_a_large_task),
+		cmocka_unit_test(get_waits_for_a_free_task),
+		cmocka_unit_test(purge_answers_how_many_flows_went),
+		cmocka_unit_test(purge_that_failed_in_part_has_an_unknown_fate),
+		cmocka_unit_test(
+			purge_without_tasks_is_busy_and_of_a_client_that_has_gone_is_forgotten),
 		cmocka_unit_test(bad_words_are_refused_with_the_syntax),
 		cmocka_unit_test(node_outside_its_cluster_denies_no_device),
 		cmocka_unit_test(device_name_has_a_limit),

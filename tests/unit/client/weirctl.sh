@@ -103,6 +103,12 @@ json 'flows as JSON' 'j[0]["flows"][0]["state"]' PENDING_ADD
 run 0 del-flow d1 'ip,nw_src=10.0.0.1'
 run 1 del-flow d1 'ip,nw_src=10.0.0.2'
 has 'an absent flow is told' "$err" NOTFOUND
+run 0 purge d1
+has 'a purge says how many went' "$out" 1
+run 0 purge d1 7 --json
+json 'a purge of an app as JSON' 'j["removed"]' 1
+run 2 purge
+run 1 purge s1 app
 
 {
 	printf '# a comment\n\n'

@@ -175,6 +175,7 @@ struct weir_tenure {
 	uint64_t top;           /**< largest revision in this data set */
 	uint64_t seen_revision; /**< largest ever */
 	uint64_t lease_until_ns;
+	bool suspended;          /**< it has run out, and that was told */
 	uint64_t quiet_until_ns; /**< nothing is taken over before */
 	unsigned regressed_mine; /**< devices whose regress holds the lease back */
 	bool leaving;

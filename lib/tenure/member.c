@@ -20,10 +20,44 @@ static uint64_t renewal_period(const struct weir_tenure *tenure)
 	return tenure->lease_ns / (tenure->leaving ? 32 : 8);
 }
 
+static void lease_event(struct weir_tenure *tenure, bool suspended)
+{
+	struct weir_tenure_event event = {
+		.kind = suspended ? WEIR_EVENT_LEASE_SUSPENDED : WEIR_EVENT_LEASE_RESUMED,
+		.node = &tenure->nodes[0]};
+
+	tenure->suspended = suspended;
+	if (suspended)
+		NOTE(WARNING,
+			"the lease of node %s has run out: it serves nothing until the "
+			"coordinator answers",
+			tenure->nodes[0].id);
+	else
+		NOTE(NOTICE, "the lease of node %s is valid again", tenure->nodes[0].id);
+	tenure->ops.event(tenure->ctx, &event);
+}
+
 static void lease_set(struct weir_tenure *tenure, uint64_t until_ns)
 {
+	bool resumed = tenure->suspended && until_ns > tenure->now_ns;
+
 	tenure->lease_until_ns = until_ns;
 	tenure->ops.lease(tenure->ctx, until_ns);
+	if (resumed)
+		lease_event(tenure, false);
+	else if (until_ns == 0)
+		tenure->suspended = false; /* given up: the next one is another */
+}
+
+/* @return when to look again */
+static uint64_t lease_tick(struct weir_tenure *tenure)
+{
+	if (tenure->lease_until_ns == 0 || tenure->suspended)
+		return NEVER;
+	if (tenure->now_ns < tenure->lease_until_ns)
+		return tenure->lease_until_ns;
+	lease_event(tenure, true);
+	return NEVER;
 }
 
 static void quiet(struct weir_tenure *tenure)
@@ -497,7 +531,7 @@ static uint64_t renew_tick(struct weir_tenure *tenure)
 
 uint64_t weir_tenure_member_tick(struct weir_tenure *tenure)
 {
-	uint64_t next = NEVER;
+	uint64_t next = NEVER, lease_ns;
 
 	if (tenure->state == MEMBER_NOT)
 		return join_tick(tenure);
@@ -510,6 +544,9 @@ uint64_t weir_tenure_member_tick(struct weir_tenure *tenure)
 	}
 	if (tenure->state == MEMBER_PARTING)
 		return leave_tick(tenure);
+	lease_ns = lease_tick(tenure);
+	if (lease_ns < next)
+		next = lease_ns;
 	if (tenure->leaving && tenure->leave_by_ns < next)
 		next = tenure->leave_by_ns;
 	return next;

@@ -11,6 +11,8 @@ static const char *const event_names[] = {
 	[WEIR_EVENT_UNCLEAN] = "unclean-takeover",
 	[WEIR_EVENT_NODE_UP] = "node-up",
 	[WEIR_EVENT_NODE_DOWN] = "node-down",
+	[WEIR_EVENT_LEASE_SUSPENDED] = "lease-suspended",
+	[WEIR_EVENT_LEASE_RESUMED] = "lease-resumed",
 };
 
 const char *weir_tenure_event_name(enum weir_tenure_event_kind kind)

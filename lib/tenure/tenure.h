@@ -50,6 +50,8 @@ enum weir_tenure_event_kind {
 	WEIR_EVENT_UNCLEAN,     /**< a term was begun without an in-sync copy */
 	WEIR_EVENT_NODE_UP,
 	WEIR_EVENT_NODE_DOWN,
+	WEIR_EVENT_LEASE_SUSPENDED, /**< this node's lease has run out: it serves nothing */
+	WEIR_EVENT_LEASE_RESUMED,   /**< it is valid again, under the same incarnation */
 };
 
 /** "term-start", ... */
@@ -58,7 +60,7 @@ const char *weir_tenure_event_name(enum weir_tenure_event_kind kind);
 struct weir_tenure_event {
 	enum weir_tenure_event_kind kind;
 	const struct weir_record *record; /**< term events */
-	const struct weir_node *node;     /**< node events */
+	const struct weir_node *node;     /**< node events; of a lease this node */
 };
 
 struct weir_tenure_ops {

@@ -188,7 +188,11 @@ static void the_lease_runs_out_while_the_coordinator_is_away_and_comes_back(void
 	assert_int_equal(w.procs[0].lease_until_ns, until_ns);
 	assert_true(w.now_ns > until_ns);
 	w.procs[0].cut = false;
+	assert_int_equal(w.procs[0].events[WEIR_EVENT_LEASE_SUSPENDED], 1);
+	assert_int_equal(w.procs[0].events[WEIR_EVENT_LEASE_RESUMED], 0);
 	world_until(&w, MS(LEASE_MS), w.procs[0].lease_until_ns > w.now_ns);
+	assert_int_equal(w.procs[0].events[WEIR_EVENT_LEASE_SUSPENDED], 1);
+	assert_int_equal(w.procs[0].events[WEIR_EVENT_LEASE_RESUMED], 1);
 	assert_int_equal(weir_tenure_incarnation(w.procs[0].tenure), 1);
 }
 

@@ -25,7 +25,7 @@
 #define LEASE_MS 2000
 #define WORKERS  2
 #define MS(n)    ((n)*WEIR_NS_PER_MS)
-#define EVENTS   (WEIR_EVENT_NODE_DOWN + 1)
+#define EVENTS   (WEIR_EVENT_LEASE_RESUMED + 1)
 
 /** A device as one process sees it, and what its played workers have done for it. */
 struct seen {

@@ -41,6 +41,7 @@ static void queue_push(struct weir_replica *r, struct share *share, struct weir_
 	share->queue_tail = &task->next;
 	share->queue_count++;
 	r->stats.queued_now++;
+	weir_share_waits(r, share);
 	weir_share_work(r, share);
 }
 
@@ -67,11 +68,13 @@ static struct pending *pending_take(
 	TAILQ_REMOVE(&r->pool_free, pending, link);
 	*pending =
 		(struct pending){.share = share, .task = task, .number = ++share->pending_number};
-	if (task != NULL)
-		TAILQ_INSERT_TAIL(&share->pending, pending, link);
-	else
+	if (task == NULL) {
 		TAILQ_INSERT_TAIL(&share->unmet, pending, link);
-	r->stats.pending_now += task != NULL;
+		return pending;
+	}
+	TAILQ_INSERT_TAIL(&share->pending, pending, link);
+	r->stats.pending_now++;
+	weir_share_waits(r, share);
 	return pending;
 }
 

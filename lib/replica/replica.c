@@ -54,6 +54,7 @@ struct weir_replica *weir_replica_create(
 	r->own = own_shards(conf->worker, conf->workers_count);
 	LIST_INIT(&r->channels);
 	TAILQ_INIT(&r->work);
+	TAILQ_INIT(&r->waits);
 	TAILQ_INIT(&r->pool_free);
 	for (unsigned i = 0; i < WEIR_TASK_PENDING_MAX; i++)
 		TAILQ_INSERT_TAIL(&r->pool_free, &r->pool[i], link);
@@ -335,9 +336,38 @@ static bool is_silent(const struct weir_replica *r, const struct channel *channe
 	       r->now_ns - channel->progress_ns >= r->conf.insync_timeout_ns;
 }
 
+static void expire(struct weir_replica *r)
+{
+	struct share *share = TAILQ_FIRST(&r->waits);
+
+	while (share != NULL) {
+		struct share *next = TAILQ_NEXT(share, wait_link);
+
+		weir_master_expire(r, share);
+		if (share->queue_head == NULL && TAILQ_EMPTY(&share->pending)) {
+			TAILQ_REMOVE(&r->waits, share, wait_link);
+			share->waiting = false;
+		}
+		share = next;
+	}
+}
+
+static void scan_channels(struct weir_replica *r)
+{
+	struct channel *channel;
+
+	LIST_FOREACH (channel, &r->channels, link) {
+		unsigned peer = channel->peer;
+
+		if (is_silent(r, channel)) {
+			for_each_share(r, break_join, &peer);
+			channel->progress_ns = r->now_ns;
+		}
+	}
+}
+
 static void scan_share(struct weir_replica *r, struct share *share)
 {
-	weir_master_expire(r, share);
 	if (share->phase != PHASE_ACTIVE)
 		return;
 	if (r->conf.anti_entropy_ns != 0 &&
@@ -350,21 +380,26 @@ static void scan_share(struct weir_replica *r, struct share *share)
 		weir_counters_round(r, share);
 }
 
+/* What is due once a period is not due to the millisecond: with many devices, a part each time. */
+static void scan_part(struct weir_replica *r)
+{
+	unsigned part = r->slots_count / SCAN_PARTS;
+
+	if (part < SCAN_SLOTS_MIN)
+		part = SCAN_SLOTS_MIN < r->slots_count ? SCAN_SLOTS_MIN : r->slots_count;
+	for (; part > 0; part--) {
+		struct share *share = r->slots[r->scanned++ & (r->slots_count - 1)];
+
+		if (share != NULL)
+			scan_share(r, share);
+	}
+}
+
 static void scan(struct weir_replica *r)
 {
-	struct channel *channel;
-
-	LIST_FOREACH (channel, &r->channels, link) {
-		unsigned peer = channel->peer;
-
-		if (is_silent(r, channel)) {
-			for_each_share(r, break_join, &peer);
-			channel->progress_ns = r->now_ns;
-		}
-	}
-	for (unsigned i = 0; i < r->slots_count; i++)
-		if (r->slots[i] != NULL && weir_share_leads(r->slots[i]))
-			scan_share(r, r->slots[i]);
+	scan_channels(r);
+	expire(r);
+	scan_part(r);
 }
 
 /* What must be said has no room: both ends begin anew rather than wait for ever. */

@@ -101,6 +101,15 @@ void weir_share_work(struct weir_replica *r, struct share *share)
 	TAILQ_INSERT_TAIL(&r->work, share, link);
 }
 
+/** A task is not answered: from now on its deadline is looked at. */
+void weir_share_waits(struct weir_replica *r, struct share *share)
+{
+	if (share->waiting)
+		return;
+	share->waiting = true;
+	TAILQ_INSERT_TAIL(&r->waits, share, wait_link);
+}
+
 bool weir_share_leads(const struct share *share)
 {
 	return share->phase != PHASE_IDLE;

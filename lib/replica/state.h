@@ -38,6 +38,10 @@
 #define PURGE_TURN_ENTRIES 1024
 /** How often deadlines and silent channels are looked for. */
 #define SCAN_PERIOD_NS (5 * WEIR_NS_PER_MS)
+/** Of all shares, each scan looks at one part in so many for what is due periodically... */
+#define SCAN_PARTS 64
+/** ... and at so many places of the table of shares at least. */
+#define SCAN_SLOTS_MIN 64
 
 #define SELF_PEER 0xfe
 
@@ -189,11 +193,13 @@ struct gift {
 };
 
 struct share {
-	TAILQ_ENTRY(share) link; /**< on the work list, where `working` */
+	TAILQ_ENTRY(share) link;      /**< on the work list, where `working` */
+	TAILQ_ENTRY(share) wait_link; /**< on the list of those with deadlines, where `waiting` */
 	uint64_t key;
 	struct weir_table *table;
 	bool viewed;
 	bool working;
+	bool waiting;
 	uint8_t phase;
 	uint8_t promised_peer; /**< to whom; SELF_PEER, or WEIR_NO_PEER where not known */
 	uint64_t promised;     /**< guarantee B */
@@ -240,6 +246,8 @@ struct weir_replica {
 	unsigned slots_count, shares_count;
 	struct share *last; /**< the one found last */
 	TAILQ_HEAD(share_list, share) work;
+	struct share_list waits; /**< tasks of theirs have not been answered */
+	unsigned scanned;        /**< place in slots where the next scan goes on */
 	struct pending *pool;
 	struct pending_list pool_free;
 	union weir_entry_room room; /**< for the entry at hand */
@@ -250,6 +258,7 @@ struct share *weir_share_find(struct weir_replica *r, uint64_t key);
 struct share *weir_share_make(struct weir_replica *r, uint64_t key);
 void weir_share_free(struct weir_replica *r, struct share *share);
 void weir_share_work(struct weir_replica *r, struct share *share);
+void weir_share_waits(struct weir_replica *r, struct share *share);
 bool weir_share_leads(const struct share *share);
 void weir_share_promise(struct weir_replica *r, struct share *share, uint64_t term, uint8_t peer);
 void weir_share_step_down(struct weir_replica *r, struct share *share);

@@ -240,6 +240,28 @@ static void node_with_too_many_devices_refuses_one_and_serves_the_others(void **
 	add(1);
 }
 
+static void each_of_many_devices_is_compared_once_a_period_and_keeps_its_deadlines(void **state)
+{
+	static struct net_task tasks[NET_DEVICES];
+
+	for (unsigned i = 0; i < NET_DEVICES; i++)
+		net_begin(net, DEV + i, 6);
+	for (unsigned i = 0; i < 100; i++)
+		net_pass(net, 50 * WEIR_NS_PER_MS);
+	memset(net->sent, 0, sizeof(net->sent));
+	for (unsigned i = 0; i < 100; i++)
+		net_pass(net, 50 * WEIR_NS_PER_MS);
+	assert_int_equal(net->sent[WEIR_WIRE_CHECK], 2 * NET_DEVICES);
+	net->held[2][0] = true;
+	for (unsigned i = 0; i < NET_DEVICES; i++)
+		net_submit(net, 0, DEV + i, &tasks[i], WEIR_OP_ADD, i, 7);
+	net_pass(net, 6 * WEIR_NS_PER_S);
+	for (unsigned i = 0; i < NET_DEVICES; i++)
+		assert_int_equal(tasks[i].task.err, WEIR_UNKNOWN);
+	net->held[2][0] = false;
+	net_run(net);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -254,6 +276,7 @@ int main(void)
 		TEST(equal_copy_joins_without_the_digests_of_its_buckets),
 		TEST(only_the_shard_and_the_bucket_that_differ_are_looked_at),
 		TEST(channel_without_room_for_an_answer_begins_anew),
+		TEST(each_of_many_devices_is_compared_once_a_period_and_keeps_its_deadlines),
 		TEST(node_with_too_many_devices_refuses_one_and_serves_the_others),
 	};
 

@@ -30,7 +30,7 @@
 
 #define NET_NODES   4
 #define NET_WORKERS 4
-#define NET_DEVICES 4
+#define NET_DEVICES 256
 #define NET_REPORTS 4096
 #define NET_LEASE   (1000 * WEIR_NS_PER_S)
 #define NOT_YET     1 /**< err of a task that is not answered */

@@ -93,14 +93,15 @@ static struct join *make(struct share *share, const struct weir_member *member)
 	return join;
 }
 
-static void update(struct weir_replica *r, struct share *share, const struct weir_member *member)
+/* @return false: memory is short */
+static bool update(struct weir_replica *r, struct share *share, const struct weir_member *member)
 {
 	struct join *join = weir_join_find(share, member->peer);
 
 	if (join == NULL)
 		join = make(share, member);
 	if (join == NULL)
-		return;
+		return false;
 	if (member->attempt != join->attempt) {
 		reset(r, join);
 		join->attempt = member->attempt;
@@ -110,6 +111,7 @@ static void update(struct weir_replica *r, struct share *share, const struct wei
 	}
 	join->must |= member->insync && share->view.active == share->view.term;
 	join->wanted = member->backup && member->live;
+	return true;
 }
 
 static const struct weir_member *member_of(const struct share *share, unsigned peer)
@@ -123,6 +125,8 @@ static const struct weir_member *member_of(const struct share *share, unsigned p
 /** Follows the view: who is to be brought up, who need not be waited for any more. */
 void weir_joins_update(struct weir_replica *r, struct share *share)
 {
+	bool forgotten = false;
+
 	for (unsigned i = share->joins_count; i-- > 0;) {
 		const struct weir_member *member = member_of(share, share->joins[i]->peer);
 
@@ -133,8 +137,11 @@ void weir_joins_update(struct weir_replica *r, struct share *share)
 		const struct weir_member *member = &share->view.members[i];
 
 		if (member->backup || (member->insync && share->phase == PHASE_ACTIVE))
-			update(r, share, member);
+			forgotten |= !update(r, share, member) && member->insync;
 	}
+	/* An in-sync copy that nobody waits for would lack what is answered OK. */
+	if (forgotten)
+		weir_share_deposed(r, share, share->view.term);
 	weir_share_firm(r, share);
 	weir_share_work(r, share);
 }

@@ -249,8 +249,11 @@ void weir_settle_digests(struct weir_replica *r, struct share *share, unsigned p
 	}
 	if (source->buckets == NULL)
 		source->buckets = calloc(WEIR_BUCKETS, sizeof(*source->buckets));
-	if (source->buckets == NULL)
+	if (source->buckets == NULL) {
+		source->digests_asked &= ~bit; /* to be asked for again */
+		answered(r, source, WEIR_WIRE_DIGESTS_BYTES_MAX);
 		return;
+	}
 	for (unsigned i = 0; i < WEIR_SHARD_BUCKETS; i++)
 		source->buckets[digests->shard + i * WEIR_SHARDS] = digests->digests[i];
 	source->digests_known |= bit;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "api/api.h"
+#include "coord/redis/redis.h"
 
 #include "settings.h"
 
@@ -42,15 +43,28 @@ const struct weir_key weir_keys[] = {
 		"a new master waits so long for its first backup before it serves without one"),
 
 	PATH("redis", "socket", "", redis_socket,
-		"Unix socket of the Redis that keeps the mastership; without socket and host the "
-		"node is alone"),
+		"Unix socket of the Redis that keeps the mastership; without socket, host and "
+		"sentinels the node is alone"),
 	TEXT("redis", "host", "", redis_host, "its address, where it is reached by TCP"),
 	NUMBER("redis", "port", "6379", redis_port, 1, 65535, "", "its TCP port"),
+	TEXT("redis", "sentinels", "", redis_sentinels,
+		"in place of socket and host: the Sentinels that know where the primary is, as "
+		"host:port,host:port,...; they are asked without a password"),
+	TEXT("redis", "sentinel_master", "", redis_sentinel_master,
+		"what the Sentinels call the primary"),
 	TEXT("redis", "user", "", redis_user, "user to log in as; not set: the default user"),
 	TEXT("redis", "password", "", redis_password, "password to log in with; not set: none"),
 	NUMBER("redis", "db", "0", redis_db, 0, 65535, "", "number of the data base"),
 	NUMBER("redis", "timeout_ms", "1000", redis_timeout_ms, 10, 60000, "ms",
 		"a request without answer for so long has failed"),
+	NUMBER("redis", "min_replicas", "0", redis_min_replicas, 0, WEIR_COORD_REDIS_REPLICAS_MAX,
+		"replicas",
+		"mastership and leases count only once so many replicas of Redis have them, and "
+		"without them Redis is as good as down. That its failover loses nothing rests on "
+		"this: the replica that is promoted had confirmed. It always has where this is "
+		"the number of all replicas; where it is less, Sentinel prefers the replica that "
+		"is furthest, among those that it reaches. 0: a failover may lose the newest "
+		"changes"),
 
 	NUMBER("replication", "insync_timeout_ms", "1000", insync_timeout_ms, 10, 600000, "ms",
 		"a backup that does not acknowledge for so long is taken out of the in-sync set"),

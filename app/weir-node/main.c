@@ -145,11 +145,16 @@ static int connect_redis(struct node *node)
 		.db = settings->redis_db,
 		.cluster = settings->cluster,
 		.timeout_ms = settings->redis_timeout_ms,
+		.min_replicas = settings->redis_min_replicas,
+		.sentinels = settings->redis_sentinels,
+		.sentinel_master = settings->redis_sentinel_master,
 	};
 	bool bare_ipv6 =
 		strchr(settings->redis_host, ':') != NULL && settings->redis_host[0] != '[';
 
-	if (settings->redis_socket[0] != '\0')
+	if (settings->redis_sentinels[0] != '\0')
+		conf.address = NULL;
+	else if (settings->redis_socket[0] != '\0')
 		snprintf(address, sizeof(address), "%s", settings->redis_socket);
 	else
 		snprintf(address, sizeof(address), bare_ipv6 ? "[%s]:%u" : "%s:%u",

@@ -306,7 +306,24 @@ static void give_defaults(struct reading *reading)
 
 bool weir_settings_shared(const struct weir_settings *settings)
 {
-	return settings->redis_socket[0] != '\0' || settings->redis_host[0] != '\0';
+	return settings->redis_socket[0] != '\0' || settings->redis_host[0] != '\0' ||
+	       settings->redis_sentinels[0] != '\0';
+}
+
+static void agree_sentinels(struct reading *reading)
+{
+	const struct weir_settings *settings = reading->settings;
+	bool has_sentinels = settings->redis_sentinels[0] != '\0';
+	bool has_master = settings->redis_sentinel_master[0] != '\0';
+
+	if (has_sentinels && (settings->redis_socket[0] != '\0' || settings->redis_host[0] != '\0'))
+		fault(reading, "redis", "sentinels",
+			"either socket, host or sentinels can be set, not several");
+	if (has_sentinels && !has_master)
+		fault(reading, "redis", "sentinel_master", "has to be set where sentinels are");
+	if (has_master && !has_sentinels)
+		fault(reading, "redis", "sentinel_master",
+			"is only for sentinels, which are not set");
 }
 
 /* What a single value cannot show. */
@@ -319,6 +336,7 @@ static void agree(struct reading *reading)
 			fault(reading, weir_keys[i].section, weir_keys[i].key, "has to be set");
 	if (settings->redis_socket[0] != '\0' && settings->redis_host[0] != '\0')
 		fault(reading, "redis", "host", "either socket or host can be set, not both");
+	agree_sentinels(reading);
 	if (weir_settings_shared(settings) && settings->port_ipv4 == 0)
 		fault(reading, "port", "ipv4",
 			"has to be set: a node with a Redis replicates to others");

@@ -31,7 +31,10 @@ struct weir_settings {
 	char redis_user[WEIR_SETTING_TEXT_MAX];
 	char redis_password[WEIR_SETTING_TEXT_MAX];
 	uint32_t redis_db;
+	char redis_sentinels[WEIR_SETTING_TEXT_MAX];
+	char redis_sentinel_master[WEIR_SETTING_TEXT_MAX];
 	uint32_t redis_timeout_ms;
+	uint32_t redis_min_replicas;
 
 	uint32_t insync_timeout_ms;
 	uint32_t anti_entropy_period_ms;

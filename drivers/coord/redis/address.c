@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "coord/redis/address.h"
-#include "coord/redis/redis.h"
 
 static const char *port_read(struct weir_coord_address *address, const char *text)
 {
@@ -38,12 +38,13 @@ static const char *bracketed_read(struct weir_coord_address *address, const char
 	return port_read(address, end + 2);
 }
 
-const char *weir_coord_address_read(struct weir_coord_address *address, const char *text)
+const char *weir_coord_address_read(
+	struct weir_coord_address *address, const char *text, uint16_t port)
 {
 	const char *colon, *wrong;
 
 	memset(address, 0, sizeof(*address));
-	address->port = WEIR_COORD_REDIS_PORT;
+	address->port = port;
 	if (text == NULL || *text == '\0')
 		return "the address is missing";
 	if (strlen(text) >= sizeof(address->text))
@@ -60,4 +61,13 @@ const char *weir_coord_address_read(struct weir_coord_address *address, const ch
 		return "an IPv6 address is written [address]:port";
 	wrong = host_read(address, text, (size_t)(colon - text));
 	return wrong != NULL ? wrong : port_read(address, colon + 1);
+}
+
+const char *weir_coord_address_join(
+	struct weir_coord_address *address, const char *host, const char *port)
+{
+	char text[WEIR_COORD_ADDRESS_MAX + 1];
+
+	snprintf(text, sizeof(text), strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
+	return weir_coord_address_read(address, text, 0);
 }

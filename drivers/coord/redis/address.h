@@ -21,8 +21,14 @@ struct weir_coord_address {
 /**
  * Reads "/path", "host", "host:port" or "[ipv6]:port".
  *
+ * @param port where the text has none
  * @return NULL, or a sentence that says what is wrong
  */
-const char *weir_coord_address_read(struct weir_coord_address *address, const char *text);
+const char *weir_coord_address_read(
+	struct weir_coord_address *address, const char *text, uint16_t port);
+
+/** The same of a host, which may be an IPv6 address, and a port apart. */
+const char *weir_coord_address_join(
+	struct weir_coord_address *address, const char *host, const char *port);
 
 #endif

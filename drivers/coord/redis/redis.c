@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <ctype.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,13 +10,14 @@
 #include <event2/event.h>
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
-#include <hiredis/adapters/libevent.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "coord/redis/address.h"
+#include "coord/redis/dial.h"
 #include "coord/redis/redis.h"
+#include "coord/redis/sentinel.h"
 #include "coord/redis/text.h"
 #include "coord/request.h"
 
@@ -32,7 +32,10 @@ struct asked {
 	enum weir_coord_kind kind;
 	uint64_t ticket;
 	uint64_t deadline_ns;
-	int err; /* why it was not even sent */
+	int err;       /* why it was not even sent */
+	uint64_t wait; /* number of the WAIT behind it */
+	bool carried_out;
+	struct weir_coord_answer answer; /* held back until replicas have confirmed */
 	struct weir_coord_args args;
 };
 
@@ -44,12 +47,15 @@ struct redis {
 	void *ctx;
 	struct event_base *base;
 
-	struct weir_coord_address address;
+	struct weir_coord_sentinels *sentinels; /* NULL: the address is the configured one */
+	struct weir_coord_address address;      /* of the last attempt */
 	char user[WEIR_COORD_REDIS_CREDENTIAL_MAX];
 	char password[WEIR_COORD_REDIS_CREDENTIAL_MAX];
 	unsigned db;
 	char cluster[WEIR_CLUSTER_ID_MAX];
 	uint32_t timeout_ms;
+	unsigned min_replicas;
+	uint32_t wait_ms; /* for them; the answer to WAIT is to come before timeout_ms */
 
 	redisAsyncContext *commands;  /* NULL: between two attempts */
 	bool ready;                   /* the commands' connection has been greeted */
@@ -66,8 +72,11 @@ struct redis {
 	unsigned asked_count;
 	struct event *due; /* the first deadline */
 	struct event *refused_due;
+	struct event *wait_due; /* behind the requests of one turn of the loop */
+	uint64_t wait;          /* number of the next WAIT */
 
 	char run_id[RUN_ID_MAX];
+	char version[RUN_ID_MAX];
 	uint64_t run;     /* of the last answer; 0: none yet */
 	uint64_t dataset; /* the name that the last request would have given */
 	int reachable;    /* what was said last; -1: nothing yet */
@@ -78,16 +87,6 @@ struct redis {
 
 static void commands_connect(struct redis *redis);
 static void hints_connect(struct redis *redis);
-
-static void timer_set(struct event *timer, uint64_t ns)
-{
-	const struct timeval tv = {
-		.tv_sec = (time_t)(ns / WEIR_NS_PER_S),
-		.tv_usec = (suseconds_t)(ns % WEIR_NS_PER_S / WEIR_NS_PER_US),
-	};
-
-	event_add(timer, &tv);
-}
 
 /* -------------------------------------------------------------------------- what is said --- */
 
@@ -120,21 +119,40 @@ static void complain(struct redis *redis, const char *what, const char *text)
 	weir_log(WEIR_ROOM_COORD, WEIR_LOG_WARNING, "%s", complaint);
 }
 
-/* What hiredis has to say, as the middle of a sentence. */
-static void trouble(const redisAsyncContext *ac, char *text, size_t size)
-{
-	const char *said = ac->errstr != NULL && ac->errstr[0] != '\0' ? ac->errstr : ac->c.errstr;
-
-	snprintf(text, size, "%s", said[0] != '\0' ? said : "the connection has ended");
-	text[0] = (char)tolower((unsigned char)text[0]);
-}
-
 /* ------------------------------------------------------------------------------- answers --- */
 
-static void asked_free(struct redis *redis, struct asked_list *list, struct asked *asked)
+static void *copy_of(const void *from, size_t bytes)
 {
-	TAILQ_REMOVE(list, asked, next);
-	redis->asked_count--;
+	void *to = NULL;
+
+	if (bytes > 0) {
+		to = malloc(bytes);
+		weir_assert(to != NULL);
+		memcpy(to, from, bytes);
+	}
+	return to;
+}
+
+/* A copy that does not stand in the room of the next answer. */
+static struct weir_coord_answer answer_keep(const struct weir_coord_answer *answer)
+{
+	struct weir_coord_answer kept = *answer;
+
+	kept.nodes = copy_of(answer->nodes, answer->nodes_count * sizeof(*answer->nodes));
+	kept.records = copy_of(answer->records, answer->records_count * sizeof(*answer->records));
+	return kept;
+}
+
+static void answer_drop(struct weir_coord_answer *answer)
+{
+	free((void *)(uintptr_t)answer->nodes);
+	free((void *)(uintptr_t)answer->records);
+}
+
+static void asked_free(struct asked *asked)
+{
+	if (asked->carried_out)
+		answer_drop(&asked->answer);
 	free(asked);
 }
 
@@ -146,8 +164,10 @@ static void asked_answer(
 	if (answer->run == 0)
 		answer->run = redis->run;
 	redis->run = answer->run;
-	asked_free(redis, list, asked);
+	TAILQ_REMOVE(list, asked, next);
+	redis->asked_count--;
 	redis->events.answer(redis->ctx, answer);
+	asked_free(asked);
 }
 
 static struct weir_coord_answer answer_of(const struct asked *asked, int err)
@@ -182,23 +202,14 @@ static void due_set(struct redis *redis)
 	if (deadline_ns == UINT64_MAX)
 		event_del(redis->due);
 	else
-		timer_set(redis->due, deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+		weir_coord_timer_set(redis->due, deadline_ns > now_ns ? deadline_ns - now_ns : 0);
 }
 
 /* --------------------------------------------------------------------------- connections --- */
 
-static void context_free(redisAsyncContext **context)
-{
-	redisAsyncContext *ac = *context;
-
-	*context = NULL;
-	if (ac != NULL)
-		redisAsyncFree(ac);
-}
-
 static void pause_begin(struct event *again, uint32_t *pause_ms)
 {
-	timer_set(again, *pause_ms * WEIR_NS_PER_MS);
+	weir_coord_timer_set(again, *pause_ms * WEIR_NS_PER_MS);
 	*pause_ms *= 2;
 	if (*pause_ms > WEIR_COORD_REDIS_PAUSE_MS_MAX)
 		*pause_ms = WEIR_COORD_REDIS_PAUSE_MS_MAX;
@@ -208,7 +219,7 @@ static void hints_stop(struct redis *redis)
 {
 	event_del(redis->hints_again);
 	redis->hints_pause_ms = WEIR_COORD_REDIS_PAUSE_MS_MIN;
-	context_free(&redis->hints);
+	weir_coord_hang_up(&redis->hints);
 }
 
 /* Both connections end; all that is under way is answered UNREACHABLE. */
@@ -216,7 +227,7 @@ static void commands_end(struct redis *redis)
 {
 	redis->ready = false;
 	hints_stop(redis);
-	context_free(&redis->commands);
+	weir_coord_hang_up(&redis->commands);
 	pause_begin(redis->commands_again, &redis->commands_pause_ms);
 	due_set(redis);
 }
@@ -228,7 +239,7 @@ static void commands_lost(struct redis *redis, const redisAsyncContext *ac)
 
 	if (redis->commands != ac)
 		return;
-	trouble(ac, text, sizeof(text));
+	weir_coord_trouble(ac, text, sizeof(text));
 	redis->commands = NULL;
 	commands_end(redis);
 	reach_say(redis, false, "Redis at %s: %s; trying again", redis->address.text, text);
@@ -247,7 +258,25 @@ static void commands_give_up(struct redis *redis, const char *why)
 
 static void on_commands_again(evutil_socket_t fd, short what, void *ctx)
 {
-	commands_connect(ctx);
+	struct redis *redis = ctx;
+
+	if (redis->sentinels != NULL)
+		weir_coord_sentinels_ask(redis->sentinels);
+	else
+		commands_connect(redis);
+}
+
+static void on_found(void *ctx, const struct weir_coord_address *address, const char *sentence)
+{
+	struct redis *redis = ctx;
+
+	if (address != NULL) {
+		redis->address = *address;
+		commands_connect(redis);
+		return;
+	}
+	commands_end(redis);
+	reach_say(redis, false, "%s; trying again", sentence);
 }
 
 static void on_due(evutil_socket_t fd, short what, void *ctx)
@@ -264,27 +293,6 @@ static void on_due(evutil_socket_t fd, short what, void *ctx)
 	} else {
 		due_set(redis);
 	}
-}
-
-/* An attempt to connect. NULL: it has failed at once, `text` says why. */
-static redisAsyncContext *context_open(struct redis *redis, char *text, size_t size)
-{
-	redisAsyncContext *ac =
-		redis->address.host[0] == '\0'
-			? redisAsyncConnectUnix(redis->address.text)
-			: redisAsyncConnect(redis->address.host, redis->address.port);
-
-	weir_assert(ac != NULL);
-	if (ac->err != 0) {
-		trouble(ac, text, size);
-		redisAsyncFree(ac);
-		return NULL;
-	}
-	ac->data = redis;
-	if (redis->address.host[0] != '\0')
-		redisEnableKeepAlive(&ac->c);
-	weir_assert(redisLibeventAttach(ac, redis->base) == REDIS_OK);
-	return ac;
 }
 
 /* The answer to a greeting, or NULL where the connection has been ended over it. */
@@ -326,26 +334,71 @@ static bool info_find(const char *info, const char *name, char *value, size_t si
 	return true;
 }
 
-static void on_info(redisAsyncContext *ac, void *answered, void *ctx)
+static void commands_ready(struct redis *redis)
 {
-	struct redis *redis = ac->data;
-	const redisReply *reply = greeting_read(ac, answered);
-	char version[RUN_ID_MAX] = "unknown";
-
-	if (reply == NULL)
-		return;
-	if (reply->type != REDIS_REPLY_STRING ||
-		!info_find(reply->str, "run_id:", redis->run_id, sizeof(redis->run_id))) {
-		commands_give_up(redis, "it does not tell its run_id");
-		return;
-	}
-	info_find(reply->str, "redis_version:", version, sizeof(version));
 	redis->ready = true;
 	redis->commands_pause_ms = WEIR_COORD_REDIS_PAUSE_MS_MIN;
 	redis->complaint[0] = '\0';
 	due_set(redis);
 	hints_connect(redis);
-	reach_say(redis, true, "Redis at %s: connected, version %s", redis->address.text, version);
+	reach_say(redis, true, "Redis at %s: connected, version %s", redis->address.text,
+		redis->version);
+}
+
+static void on_info(redisAsyncContext *ac, void *answered, void *ctx)
+{
+	struct redis *redis = ac->data;
+	const redisReply *reply = greeting_read(ac, answered);
+	char role[RUN_ID_MAX];
+
+	if (reply == NULL)
+		return;
+	if (reply->type != REDIS_REPLY_STRING ||
+		!info_find(reply->str, "run_id:", redis->run_id, sizeof(redis->run_id)) ||
+		!info_find(reply->str, "role:", role, sizeof(role))) {
+		commands_give_up(redis, "it does not tell its run_id and role");
+		return;
+	}
+	if (strcmp(role, "master") != 0) {
+		commands_give_up(redis, "it is a replica");
+		return;
+	}
+	strcpy(redis->version, "unknown");
+	info_find(reply->str, "redis_version:", redis->version, sizeof(redis->version));
+	if (redis->min_replicas == 0)
+		commands_ready(redis);
+}
+
+/* Whether enough replicas have all that the answers before this one are made of. */
+static bool confirmed(struct redis *redis, const redisReply *reply)
+{
+	char text[SENTENCE_MAX / 2];
+
+	if (reply->type == REDIS_REPLY_INTEGER && reply->integer >= redis->min_replicas)
+		return true;
+	if (reply->type == REDIS_REPLY_INTEGER)
+		snprintf(text, sizeof(text), "%lld of %u replicas have confirmed within %u ms",
+			reply->integer, redis->min_replicas, redis->wait_ms);
+	else
+		snprintf(text, sizeof(text), "refused: %s",
+			reply->type == REDIS_REPLY_ERROR ? reply->str : "WAIT");
+	commands_give_up(redis, text);
+	return false;
+}
+
+static void on_greeting_wait(redisAsyncContext *ac, void *answered, void *ctx)
+{
+	struct redis *redis = ac->data;
+	const redisReply *reply = greeting_read(ac, answered);
+
+	if (reply != NULL && confirmed(redis, reply))
+		commands_ready(redis);
+}
+
+static void wait_send(struct redis *redis, redisCallbackFn *callback, uint64_t number)
+{
+	redisAsyncCommand(redis->commands, callback, (void *)(uintptr_t)number, "WAIT %u %u",
+		redis->min_replicas, redis->wait_ms);
 }
 
 static void auth_send(struct redis *redis, redisAsyncContext *ac, redisCallbackFn *callback)
@@ -361,7 +414,8 @@ static void auth_send(struct redis *redis, redisAsyncContext *ac, redisCallbackF
 static void commands_connect(struct redis *redis)
 {
 	char text[SENTENCE_MAX / 2];
-	redisAsyncContext *ac = context_open(redis, text, sizeof(text));
+	redisAsyncContext *ac =
+		weir_coord_dial(&redis->address, redis->base, redis, text, sizeof(text));
 
 	if (ac == NULL) {
 		commands_give_up(redis, text);
@@ -373,7 +427,9 @@ static void commands_connect(struct redis *redis)
 	auth_send(redis, ac, on_greeting);
 	if (redis->db != 0)
 		redisAsyncCommand(ac, on_greeting, NULL, "SELECT %u", redis->db);
-	redisAsyncCommand(ac, on_info, NULL, "INFO server");
+	redisAsyncCommand(ac, on_info, NULL, "INFO server replication");
+	if (redis->min_replicas > 0)
+		wait_send(redis, on_greeting_wait, 0);
 	due_set(redis);
 }
 
@@ -389,7 +445,7 @@ static void on_hint_due(evutil_socket_t fd, short what, void *ctx)
 static void hint_soon(struct redis *redis)
 {
 	if (!event_pending(redis->hint_due, EV_TIMEOUT, NULL))
-		timer_set(redis->hint_due, WEIR_COORD_REDIS_HINT_MS * WEIR_NS_PER_MS);
+		weir_coord_timer_set(redis->hint_due, WEIR_COORD_REDIS_HINT_MS * WEIR_NS_PER_MS);
 }
 
 static void hints_lost(struct redis *redis, const redisAsyncContext *ac)
@@ -399,7 +455,7 @@ static void hints_lost(struct redis *redis, const redisAsyncContext *ac)
 	if (redis->hints != ac)
 		return;
 	redis->hints = NULL;
-	trouble(ac, text, sizeof(text));
+	weir_coord_trouble(ac, text, sizeof(text));
 	complain(redis, "no hints of changes", text);
 	pause_begin(redis->hints_again, &redis->hints_pause_ms);
 }
@@ -423,7 +479,7 @@ static void on_hints_greeting(redisAsyncContext *ac, void *answered, void *ctx)
 		hints_lost(redis, ac);
 	} else if (reply->type == REDIS_REPLY_ERROR && redis->hints == ac) {
 		complain(redis, "no hints of changes", reply->str);
-		context_free(&redis->hints);
+		weir_coord_hang_up(&redis->hints);
 		pause_begin(redis->hints_again, &redis->hints_pause_ms);
 	}
 }
@@ -446,7 +502,7 @@ static void hints_connect(struct redis *redis)
 {
 	char text[SENTENCE_MAX / 2];
 
-	redis->hints = context_open(redis, text, sizeof(text));
+	redis->hints = weir_coord_dial(&redis->address, redis->base, redis, text, sizeof(text));
 	if (redis->hints == NULL) {
 		complain(redis, "no hints of changes", text);
 		pause_begin(redis->hints_again, &redis->hints_pause_ms);
@@ -470,8 +526,48 @@ static void on_reply(redisAsyncContext *ac, void *answered, void *ctx);
 
 static bool asked_send(struct asked *asked, redisAsyncContext *ac)
 {
-	return redisAsyncCommandArgv(ac, on_reply, asked, asked->args.count, asked->args.arg,
-		       asked->args.len) == REDIS_OK;
+	struct redis *redis = asked->redis;
+
+	if (redisAsyncCommandArgv(ac, on_reply, asked, asked->args.count, asked->args.arg,
+		    asked->args.len) != REDIS_OK)
+		return false;
+	asked->wait = redis->wait;
+	if (redis->min_replicas > 0)
+		event_active(redis->wait_due, EV_TIMEOUT, 0);
+	return true;
+}
+
+/* All that was held back for this WAIT is answered. */
+static void held_answer(struct redis *redis, uint64_t number, bool counts)
+{
+	for (struct asked *asked = TAILQ_FIRST(&redis->sent), *next; asked != NULL; asked = next) {
+		struct weir_coord_answer answer =
+			counts ? asked->answer : answer_of(asked, WEIR_UNREACHABLE);
+
+		next = TAILQ_NEXT(asked, next);
+		if (asked->carried_out && asked->wait == number)
+			asked_answer(&redis->sent, asked, &answer);
+	}
+}
+
+static void on_wait(redisAsyncContext *ac, void *answered, void *ctx)
+{
+	struct redis *redis = ac->data;
+	bool counts = false;
+
+	if (answered == NULL)
+		commands_lost(redis, ac);
+	else if (redis->commands == ac)
+		counts = confirmed(redis, answered);
+	held_answer(redis, (uintptr_t)ctx, counts);
+}
+
+static void on_wait_due(evutil_socket_t fd, short what, void *ctx)
+{
+	struct redis *redis = ctx;
+
+	if (redis->commands != NULL)
+		wait_send(redis, on_wait, redis->wait++);
 }
 
 static void error_answer(struct asked *asked, redisAsyncContext *ac, const char *text)
@@ -508,6 +604,11 @@ static void on_reply(redisAsyncContext *ac, void *answered, void *ctx)
 		weir_coord_reply_read(reply, redis->run_id, &redis->room, &answer);
 	if (reply != NULL && redis->room.damage[0] != '\0')
 		complain(redis, "damaged and left out", redis->room.damage);
+	if (reply != NULL && redis->min_replicas > 0) {
+		asked->answer = answer_keep(&answer);
+		asked->carried_out = true;
+		return;
+	}
 	asked_answer(&redis->sent, asked, &answer);
 }
 
@@ -536,13 +637,14 @@ static void redis_ask(struct weir_coord *coord, const struct weir_coord_request 
 	asked->redis = redis;
 	asked->kind = request->kind;
 	asked->ticket = request->ticket;
+	asked->carried_out = false;
 	asked->deadline_ns = weir_clock_ns() + redis->timeout_ms * WEIR_NS_PER_MS;
 	if (wrong != NULL) {
 		complain(redis, "a request is refused", wrong);
 		asked_refuse(asked, WEIR_ERR);
 		return;
 	}
-	if (redis->commands == NULL) {
+	if (redis->commands == NULL || (redis->min_replicas > 0 && !redis->ready)) {
 		asked_refuse(asked, WEIR_UNREACHABLE);
 		return;
 	}
@@ -570,14 +672,14 @@ static void redis_destroy(struct weir_coord *coord)
 {
 	struct redis *redis = redis_of(coord);
 	struct event *const timers[] = {redis->commands_again, redis->hints_again, redis->hint_due,
-		redis->due, redis->refused_due};
+		redis->due, redis->refused_due, redis->wait_due};
 
 	redis->events.answer = silent_answer;
 	redis->events.reach = silent_reach;
-	context_free(&redis->hints);
-	context_free(&redis->commands);
-	while (!TAILQ_EMPTY(&redis->refused))
-		asked_free(redis, &redis->refused, TAILQ_FIRST(&redis->refused));
+	weir_coord_hang_up(&redis->hints);
+	weir_coord_hang_up(&redis->commands);
+	weir_coord_sentinels_destroy(redis->sentinels);
+	on_refused_due(-1, EV_TIMEOUT, redis);
 	for (unsigned i = 0; i < sizeof(timers) / sizeof(timers[0]); i++)
 		event_free(timers[i]);
 	explicit_bzero(redis->password, sizeof(redis->password));
@@ -612,9 +714,31 @@ static const char *cluster_read(char *cluster, const char *text)
 	return NULL;
 }
 
+static const char *place_read(struct redis *redis, const struct weir_coord_redis_conf *conf)
+{
+	const char *wrong;
+
+	if (conf->sentinels == NULL || conf->sentinels[0] == '\0')
+		return weir_coord_address_read(
+			&redis->address, conf->address, WEIR_COORD_REDIS_PORT);
+	if (conf->address != NULL && conf->address[0] != '\0')
+		return "either an address or Sentinels can be given, not both";
+	strcpy(redis->address.text, "(not known yet)");
+	redis->sentinels = weir_coord_sentinels_create(conf->sentinels, conf->sentinel_master,
+		redis->timeout_ms, redis->base, on_found, redis, &wrong);
+	return wrong;
+}
+
 static const char *conf_read(struct redis *redis, const struct weir_coord_redis_conf *conf)
 {
-	const char *wrong = weir_coord_address_read(&redis->address, conf->address);
+	const char *wrong = conf->min_replicas <= WEIR_COORD_REDIS_REPLICAS_MAX
+				    ? NULL
+				    : "there are too many replicas to wait for";
+
+	redis->db = conf->db;
+	redis->timeout_ms = conf->timeout_ms != 0 ? conf->timeout_ms : WEIR_COORD_REDIS_TIMEOUT_MS;
+	redis->min_replicas = conf->min_replicas;
+	redis->wait_ms = redis->timeout_ms - redis->timeout_ms / 4;
 
 	if (wrong == NULL)
 		wrong = credential_read(redis->user, conf->user);
@@ -624,9 +748,7 @@ static const char *conf_read(struct redis *redis, const struct weir_coord_redis_
 		wrong = "a user without a password";
 	if (wrong == NULL)
 		wrong = cluster_read(redis->cluster, conf->cluster);
-	redis->db = conf->db;
-	redis->timeout_ms = conf->timeout_ms != 0 ? conf->timeout_ms : WEIR_COORD_REDIS_TIMEOUT_MS;
-	return wrong;
+	return wrong != NULL ? wrong : place_read(redis, conf);
 }
 
 static struct event *timer_new(struct redis *redis, event_callback_fn callback)
@@ -657,6 +779,7 @@ static void redis_init(struct redis *redis)
 	redis->hint_due = timer_new(redis, on_hint_due);
 	redis->due = timer_new(redis, on_due);
 	redis->refused_due = timer_new(redis, on_refused_due);
+	redis->wait_due = timer_new(redis, on_wait_due);
 	weir_assert(getrandom(&redis->dataset, sizeof(redis->dataset), 0) ==
 		    (ssize_t)sizeof(redis->dataset));
 }
@@ -669,13 +792,13 @@ struct weir_coord *weir_coord_redis_create(const struct weir_coord_redis_conf *c
 	const char *sentence;
 
 	weir_assert(redis != NULL);
+	redis->base = base;
 	sentence = conf_read(redis, conf);
 	if (sentence != NULL) {
 		snprintf(wrong, wrong_size, "%s", sentence);
 		free(redis);
 		return NULL;
 	}
-	redis->base = base;
 	redis->events = *events;
 	redis->ctx = ctx;
 	redis_init(redis);

@@ -113,6 +113,17 @@ void client_wait_bool(struct client *client, const bool *what, bool value)
 	}
 }
 
+void client_wait_sentence(struct client *client, const char *part)
+{
+	uint64_t deadline_ns = weir_clock_ns() + CLIENT_DEADLINE_NS;
+
+	while (strstr(client->sentence, part) == NULL) {
+		if (weir_clock_ns() > deadline_ns)
+			assert_string_equal(client->sentence, part);
+		turn(client);
+	}
+}
+
 void client_run_ms(struct client *client, unsigned ms)
 {
 	uint64_t end_ns = weir_clock_ns() + ms * WEIR_NS_PER_MS;
@@ -371,6 +382,6 @@ void client_expect(struct client *client, const char *request, const char *expec
 
 	client_say(client, request, answer, sizeof(answer));
 	if (strcmp(answer, expected) != 0)
-		print_error("asked: %s\n", request);
+		print_error("asked: %s (%s)\n", request, client->sentence);
 	assert_string_equal(answer, expected);
 }

@@ -67,6 +67,9 @@ void client_wait_bool(struct client *client, const bool *what, bool value);
 /** Runs the loop until *what is at least `value`, or fails the test. */
 void client_wait_count(struct client *client, const unsigned *what, unsigned value);
 
+/** Runs the loop until the last sentence about the reach has this in it, or fails the test. */
+void client_wait_sentence(struct client *client, const char *part);
+
 /** Runs the loop for so long. */
 void client_run_ms(struct client *client, unsigned ms);
 

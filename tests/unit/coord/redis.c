@@ -4,12 +4,10 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
-#include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -98,17 +96,6 @@ static void admin_read(struct room *room, char *text, size_t size, const char *c
 
 	snprintf(text, size, "%s", reply->type == REDIS_REPLY_NIL ? "" : reply->str);
 	freeReplyObject(reply);
-}
-
-static void wait_sentence(struct client *client, const char *part)
-{
-	uint64_t deadline_ns = weir_clock_ns() + CLIENT_DEADLINE_NS;
-
-	while (strstr(client->sentence, part) == NULL) {
-		if (weir_clock_ns() > deadline_ns)
-			assert_string_equal(client->sentence, part);
-		client_run_ms(client, 1);
-	}
 }
 
 /* ------------------------------------------------------------------------ comings, goings --- */
@@ -286,7 +273,7 @@ static void a_greeting_that_is_not_answered_is_given_up(void **state)
 	room->conf.timeout_ms = 200;
 	server_signal(&room->server, SIGSTOP);
 	client = client_open(room, 0);
-	wait_sentence(client, ": no answer within 200 ms; trying again");
+	client_wait_sentence(client, ": no answer within 200 ms; trying again");
 	server_signal(&room->server, SIGCONT);
 	client_wait_bool(client, &client->reachable, true);
 	client_expect(client, "register n1", "OK incarnation=1");
@@ -316,7 +303,7 @@ static void a_replica_is_unreachable_until_it_is_made_master(void **state)
 	client_expect(client, "register n1", "OK incarnation=1");
 	server_do(&room->server, "REPLICAOF 127.0.0.1 1");
 	client_expect(client, "renew n1@1", "UNREACHABLE");
-	wait_sentence(client, ": it is a replica; trying again");
+	client_wait_sentence(client, ": it is a replica; trying again");
 	server_do(&room->server, "REPLICAOF NO ONE");
 	client_wait_bool(client, &client->reachable, true);
 	client_expect(client, "renew n1@1", "OK revision=0 nodes=n1@1 records=");
@@ -377,33 +364,20 @@ static void a_missing_password_is_said_in_a_sentence(void **state)
 	client_expect(client, "register n1", "OK incarnation=1");
 }
 
-static unsigned free_port(void)
-{
-	struct sockaddr_in addr = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(addr);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
-	close(fd);
-	return ntohs(addr.sin_port);
-}
-
 static void tcp_and_a_database_number_work(void **state)
 {
 	struct room *room = *state;
 	struct client *client;
 	char port[16], address[32], text[64];
 
-	snprintf(port, sizeof(port), "%u", free_port());
+	snprintf(port, sizeof(port), "%u", server_free_port());
 	snprintf(address, sizeof(address), "127.0.0.1:%s", port);
 	room->server.args[0] = "--port";
 	room->server.args[1] = port;
 	room->conf.address = address;
 	room->conf.db = 3;
 	client = client_open(room, 0);
-	wait_sentence(client, ": connection refused; trying again");
+	client_wait_sentence(client, ": connection refused; trying again");
 	server_start(&room->server);
 	client_wait_bool(client, &client->reachable, true);
 	client_expect(client, "register n1", "OK incarnation=1");
@@ -450,6 +424,20 @@ static void settings_that_make_no_sense_are_refused_with_a_sentence(void **state
 		{{.address = "h", .cluster = "c", .user = "u"}, "a user without a password"},
 		{{.address = "h", .cluster = "c", .password = long_text},
 			"the user or password is too long"},
+		{{.address = "h", .cluster = "c", .min_replicas = 8},
+			"there are too many replicas to wait for"},
+		{{.address = "h", .sentinels = "s", .sentinel_master = "m", .cluster = "c"},
+			"either an address or Sentinels can be given, not both"},
+		{{.sentinels = "s", .cluster = "c"},
+			"what the Sentinels call the primary has to be said"},
+		{{.sentinels = "s", .sentinel_master = "a b", .cluster = "c"},
+			"what the Sentinels call the primary is no name"},
+		{{.sentinels = "s,", .sentinel_master = "m", .cluster = "c"},
+			"the address is missing"},
+		{{.sentinels = "s:1, t:0", .sentinel_master = "m", .cluster = "c"},
+			"a port is a number from 1 to 65535"},
+		{{.sentinels = "1,2,3,4,5,6,7,8,9", .sentinel_master = "m", .cluster = "c"},
+			"there are too many Sentinels"},
 	};
 
 	client_init(&client);
@@ -522,6 +510,9 @@ static void the_user_of_the_documentation_suffices_and_is_limited(void **state)
 
 	as_weir = redisConnectUnix(room->server.socket);
 	freeReplyObject(redisCommand(as_weir, "AUTH weir PASSWORD"));
+	reply = redisCommand(as_weir, "WAIT 0 1"); /* as [redis] min_replicas has it */
+	assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
+	freeReplyObject(reply);
 	for (unsigned i = 0; i < sizeof(denied) / sizeof(denied[0]); i++) {
 		reply = redisCommand(as_weir, denied[i]);
 		assert_memory_equal(reply->str, "NOPERM", 6);

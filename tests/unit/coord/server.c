@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,12 +27,53 @@ void server_prepare(struct server *server)
 	snprintf(server->socket, sizeof(server->socket), "%s/redis.sock", server->dir);
 }
 
+unsigned server_free_port(void)
+{
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	weir_assert(fd >= 0 && bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0);
+	weir_assert(getsockname(fd, (struct sockaddr *)&addr, &len) == 0);
+	close(fd);
+	return ntohs(addr.sin_port);
+}
+
+/* The settings of a Sentinel are a file, for it writes into them. */
+static unsigned argv_begin(const struct server *server, const char **argv, char *port, char *conf)
+{
+	unsigned count = 0;
+
+	sprintf(port, "%u", server->port);
+	sprintf(conf, "%s/redis.conf", server->dir);
+	argv[count++] = "redis-server";
+	if (server->sentinel) {
+		argv[count++] = conf;
+		argv[count++] = "--sentinel";
+	} else {
+		argv[count++] = "--save";
+		argv[count++] = "";
+		argv[count++] = "--appendonly";
+		argv[count++] = "no";
+		argv[count++] = "--repl-diskless-sync-delay";
+		argv[count++] = "0";
+	}
+	argv[count++] = "--port";
+	argv[count++] = port;
+	return count;
+}
+
 static void server_exec(const struct server *server, pid_t parent)
 {
-	const char *argv[32] = {"redis-server", "--port", "0", "--unixsocket", server->socket,
-		"--save", "", "--appendonly", "no", "--dir", server->dir, "--logfile", "redis.log"};
-	unsigned count = 13;
+	char port[16], conf[128];
+	const char *argv[48];
+	unsigned count = argv_begin(server, argv, port, conf);
+	const char *const usual[] = {
+		"--unixsocket", server->socket, "--dir", server->dir, "--logfile", "redis.log"};
 
+	for (unsigned i = 0; i < sizeof(usual) / sizeof(usual[0]); i++)
+		argv[count++] = usual[i];
 	for (unsigned i = 0; server->args[i] != NULL; i++)
 		argv[count++] = server->args[i];
 	argv[count] = NULL;
@@ -92,12 +135,15 @@ void server_signal(struct server *server, int sig)
 
 void server_clean(struct server *server)
 {
+	static const char *const files[] = {"redis.log", "redis.conf", "dump.rdb"};
 	char path[128];
 
 	server_kill(server);
 	unlink(server->socket);
-	snprintf(path, sizeof(path), "%s/redis.log", server->dir);
-	unlink(path);
+	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", server->dir, files[i]);
+		unlink(path);
+	}
 	rmdir(server->dir);
 }
 
@@ -126,4 +172,61 @@ void server_do(struct server *server, const char *format, ...)
 		fprintf(stderr, "%s\n", reply->str);
 	weir_assert(reply->type != REDIS_REPLY_ERROR);
 	freeReplyObject(reply);
+}
+
+/* How many replicas have everything; waits until there are so many. */
+static unsigned server_replicas(struct server *server, unsigned count)
+{
+	redisReply *reply = server_command(server, "WAIT %u %u", count,
+		count > 0 ? (unsigned)(START_DEADLINE_NS / WEIR_NS_PER_MS) : 1);
+	unsigned found = (unsigned)reply->integer;
+
+	weir_assert(reply->type == REDIS_REPLY_INTEGER);
+	freeReplyObject(reply);
+	return found;
+}
+
+void server_await(struct server *server, const char *command, const char *part)
+{
+	const struct timespec pause = {.tv_nsec = 5000000};
+	uint64_t deadline_ns = weir_clock_ns() + START_DEADLINE_NS;
+
+	for (bool found = false; !found; nanosleep(&pause, NULL)) {
+		redisReply *reply = redisCommand(server->admin, command);
+
+		weir_assert(reply != NULL && weir_clock_ns() < deadline_ns);
+		found = reply->str != NULL && strstr(reply->str, part) != NULL;
+		freeReplyObject(reply);
+	}
+}
+
+void server_start_replica(struct server *server, struct server *primary)
+{
+	unsigned before = server_replicas(primary, 0);
+
+	server->port = server_free_port();
+	server_start(server);
+	server_do(server, "REPLICAOF 127.0.0.1 %u", primary->port);
+	server_await(server, "INFO replication", "master_link_status:up");
+	/* Only what it confirms shows that its stream has begun: it is called online before. */
+	server_do(primary, "PUBLISH weir-test begun");
+	weir_assert(server_replicas(primary, before + 1) > before);
+}
+
+void server_start_sentinel(struct server *server, const struct server *primary, const char *name)
+{
+	char path[128];
+	FILE *file;
+
+	server->sentinel = true;
+	server->port = server_free_port();
+	snprintf(path, sizeof(path), "%s/redis.conf", server->dir);
+	file = fopen(path, "w");
+	weir_assert(file != NULL);
+	fprintf(file,
+		"sentinel monitor %s 127.0.0.1 %u 1\nsentinel down-after-milliseconds %s 300\n"
+		"sentinel failover-timeout %s 2000\n",
+		name, primary->port, name, name);
+	fclose(file);
+	server_start(server);
 }

@@ -50,6 +50,7 @@ static void only_the_name_has_to_be_set(void **state)
 	assert_int_equal(settings.api_socket_mode, 0660);
 	assert_int_equal(settings.idle_policy, WEIR_IDLE_SLEEP);
 	assert_false(weir_settings_shared(&settings));
+	assert_int_equal(settings.redis_min_replicas, 0);
 	assert_faults("[cluster]\nname = c\n", NULL, 1, "[node] id: has to be set");
 }
 
@@ -69,6 +70,15 @@ static void every_type_is_read(void **state)
 	assert_string_equal(settings.port_device, "net_ring0");
 	assert_int_equal(settings.api_socket_mode, 0600);
 	assert_int_equal(settings.idle_policy, WEIR_IDLE_PAUSE);
+	assert_true(weir_settings_shared(&settings));
+	assert_int_equal(read_with("[node]\nid = n1\n[port]\nipv4 = 192.0.2.7\n[redis]\n"
+				   "sentinels = 192.0.2.1:26379,192.0.2.2:26379\n"
+				   "sentinel_master = weir\nmin_replicas = 7\n",
+				 NULL),
+		0);
+	assert_string_equal(settings.redis_sentinels, "192.0.2.1:26379,192.0.2.2:26379");
+	assert_string_equal(settings.redis_sentinel_master, "weir");
+	assert_int_equal(settings.redis_min_replicas, 7);
 	assert_true(weir_settings_shared(&settings));
 }
 
@@ -135,6 +145,19 @@ static void what_does_not_agree_is_said(void **state)
 		"[redis] host: either socket or host can be set, not both",
 		"[port] ipv4: has to be set");
 	assert_faults("[node]\nid = n1\n[api]\nsocket =\n", NULL, 1, "[api] socket: has to be set");
+	assert_faults(
+		"[node]\nid = n1\n[port]\nipv4 = 10.0.0.1\n[redis]\nhost = h\nsentinels = s\n",
+		NULL, 2,
+		"[redis] sentinels: either socket, host or sentinels can be set, not several\n",
+		"[redis] sentinel_master: has to be set where sentinels are\n");
+	assert_faults("[node]\nid = n1\n[redis]\nsentinels = s\nsentinel_master = m\n", NULL, 1,
+		"[port] ipv4: has to be set");
+	assert_faults("[node]\nid = n1\n[redis]\nsentinel_master = m\n", NULL, 1,
+		"[redis] sentinel_master: is only for sentinels, which are not set\n");
+	assert_faults("[node]\nid = n1\n[redis]\nmin_replicas = 8\n", NULL, 1,
+		"[redis] min_replicas: '8' is not a number from 0 to 7 replicas\n");
+	assert_faults("[node]\nid = n1\n[redis]\nmin_replicas = -1\n", NULL, 1,
+		"[redis] min_replicas: '-1' is not a number from 0 to 7 replicas\n");
 }
 
 static void too_long_values_are_refused(void **state)

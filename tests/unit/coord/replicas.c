@@ -16,8 +16,8 @@
 #include "coord/redis/redis.h"
 #include "server.h"
 
-#define TIMEOUT_MS 400
-#define WAIT_MS    300 /* three quarters of it */
+#define TIMEOUT_MS 800
+#define WAIT_MS    600 /* three quarters of it */
 #define REPLICAS   2
 
 /* A Redis with replicas; a client that waits for one of them, and one that waits for none. */
@@ -131,7 +131,7 @@ static void expect_unreachable(struct client *client, const char *request)
 	assert_in_range(took_ms, WAIT_MS - 10, TIMEOUT_MS + 1000);
 	assert_false(client->reachable);
 	assert_non_null(strstr(
-		client->sentence, ": 0 of 1 replicas have confirmed within 300 ms; trying again"));
+		client->sentence, ": 0 of 1 replicas have confirmed within 600 ms; trying again"));
 }
 
 static void resume_and_reach(struct room *room)
@@ -262,7 +262,7 @@ static void without_a_replica_it_does_not_count_as_connected(void **state)
 	redisReply *reply;
 
 	client_wait_sentence(
-		client, ": 0 of 1 replicas have confirmed within 300 ms; trying again");
+		client, ": 0 of 1 replicas have confirmed within 600 ms; trying again");
 	for (unsigned i = 0; i < 20; i++) {
 		client_expect(client, "register n1", "UNREACHABLE");
 		client_run_ms(client, 40);
@@ -288,7 +288,7 @@ static void one_of_two_is_not_enough_where_two_are_asked_for(void **state)
 	server_kill(&room->replicas[1]);
 	client_expect(client, "renew n1@1", "UNREACHABLE");
 	client_wait_sentence(
-		client, ": 1 of 2 replicas have confirmed within 300 ms; trying again");
+		client, ": 1 of 2 replicas have confirmed within 600 ms; trying again");
 }
 
 static void a_primary_that_becomes_a_replica_while_it_waits_is_given_up(void **state)

@@ -29,6 +29,7 @@ class ClusterTest(unittest.TestCase):
 
     name = None
     settings = {}
+    playground = Playground
     with_device = True
 
     def run(self, result=None):
@@ -43,7 +44,7 @@ class ClusterTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.ground = Playground(f"{RUN}-{cls.name}")
+        cls.ground = cls.playground(f"{RUN}-{cls.name}")
         cls.addClassCleanup(cls.ground.down)
         try:
             cls.ground.up(BUILD, **cls.settings)

@@ -217,22 +217,43 @@ class Failing(lab.ClusterTest):
         print(f"{load.count} acknowledged, longest stall {load.loader.longest_stall:.2f} s, "
               f"terms {self.terms}", flush=True)
 
-    def refuses(self, node):
+    def fenced(self, node):
         try:
             resp.call(self.ground.socket(node), "FLOW.ADD", self.device, rules.rules(1)[0])
-        except resp.Error:
-            return True
+        except resp.Error as error:
+            return error.code == "FENCED"
         return False
 
 
-class Confirmed(Failing):
-    name = "conf"
+    def leases_run_out(self, master):
+        """Until the master says so, and it must be so for all of them."""
+        began = time.monotonic()
+        self.until("the master's lease runs out", lambda: self.fenced(master), 10)
+        self.until("all leases run out", lambda: time.monotonic() - began > 2 * LEASE)
+
+
+class FailingOver(Failing):
     playground = Watched
-    settings = {"options": ["redis.min_replicas=1"]}
 
     def restore(self):
         self.ground.restore()
         return super().restore()
+
+    def blind(self, replicas):
+        """What the primary writes from now on never comes to the replicas, though it lives."""
+        for name in replicas:
+            self.ground.pause(name)
+        # What is in the sockets of a stopped process would reach it yet.
+        self.ground.ask(self.ground.primary(), "CLIENT", "KILL", "TYPE", "replica")
+
+    def stored_term(self, redis):
+        key = f"weir:{{{self.ground.cluster}}}:device:{self.device}"
+        return int(self.ground.ask(redis, "HGET", key, "term") or 0)
+
+
+class Confirmed(FailingOver):
+    name = "conf"
+    settings = {"options": ["redis.min_replicas=1"]}
 
     def test_kill_9_of_the_primary_under_load_loses_nothing(self):
         with self.load() as load:
@@ -257,7 +278,7 @@ class Confirmed(Failing):
             for name in replicas:
                 self.ground.pause(name)
             try:
-                self.until("the master's lease runs out", lambda: self.refuses(master), 10)
+                self.leases_run_out(master)
                 self.assertIn("0 of 1 replicas have confirmed", self.since(master))
             finally:
                 for name in replicas:
@@ -265,25 +286,29 @@ class Confirmed(Failing):
             self.await_more(load)
         self.finish(load)
 
+    def test_what_no_replica_has_is_not_acted_upon(self):
+        master = self.await_copies(self.device)
+        heir = next(node for node in self.ground.nodes if node != master)
+        with self.load() as load:
+            self.await_more(load)
+            primary, replicas = self.ground.primary(), self.ground.replicas()
+            self.blind(replicas)
+            with self.assertRaises(resp.Error):
+                resp.call(self.ground.socket(master), "MASTER.SET", self.device, heir)
+            self.assertEqual(self.stored_term(primary), 2)
+            self.ground.kill(primary)
+            for name in replicas:
+                self.ground.resume(name)
+            self.ground.primary(other_than=primary)
+            self.await_more(load)
+            self.assertEqual(set(self.terms.values()), {1})
+        for node in self.ground.nodes:
+            self.assertNotIn("has another record", self.since(node))
+        self.finish(load)
 
-class Careless(Failing):
+
+class Careless(FailingOver):
     name = "care"
-    playground = Watched
-
-    def restore(self):
-        self.ground.restore()
-        return super().restore()
-
-    def blind(self, replicas):
-        """What the primary writes from now on never comes to the replicas, though it lives."""
-        for name in replicas:
-            self.ground.pause(name)
-        # What is in the sockets of a stopped process would reach it yet.
-        self.ground.ask(self.ground.primary(), "CLIENT", "KILL", "TYPE", "replica")
-
-    def stored_term(self, redis):
-        key = f"weir:{{{self.ground.cluster}}}:device:{self.device}"
-        return int(self.ground.ask(redis, "HGET", key, "term") or 0)
 
     def test_a_failover_that_loses_a_change_of_master_costs_no_flow_and_no_term(self):
         master = self.await_copies(self.device)
@@ -352,10 +377,7 @@ class Alone(Failing):
             self.await_more(load)
             self.ground.pause("redis")
             try:
-                began = time.monotonic()
-                self.until("the master's lease runs out", lambda: self.refuses(master), 10)
-                self.until("all leases have run out",
-                           lambda: time.monotonic() - began > 2 * LEASE)
+                self.leases_run_out(master)
             finally:
                 self.ground.resume("redis")
             self.await_more(load)

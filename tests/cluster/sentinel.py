@@ -76,7 +76,7 @@ class Watched(Playground):
         (self.folder / f"{name}.conf").write_text(
             f"sentinel monitor {self.cluster} {ADDRESS} {PORTS['r1']} 2\n"
             f"sentinel down-after-milliseconds {self.cluster} 1000\n"
-            f"sentinel failover-timeout {self.cluster} 4000\n"
+            f"sentinel failover-timeout {self.cluster} 2000\n"
             f"sentinel parallel-syncs {self.cluster} 2\n", encoding="ascii")
         self._server(name, str(self.folder / f"{name}.conf"), "--sentinel")
 

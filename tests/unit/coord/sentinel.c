@@ -22,6 +22,7 @@ struct room {
 	struct server primary;
 	struct server replica;
 	struct server sentinel;
+	struct server stale; /* another Sentinel */
 	char addresses[512];
 	struct weir_coord_redis_conf conf;
 	struct client client;
@@ -57,6 +58,7 @@ static int setup(void **state)
 	server_prepare(&room->primary);
 	server_prepare(&room->replica);
 	server_prepare(&room->sentinel);
+	server_prepare(&room->stale);
 	room->primary.port = server_free_port();
 	server_start(&room->primary);
 	server_start_replica(&room->replica, &room->primary);
@@ -80,6 +82,7 @@ static int teardown(void **state)
 	if (room->client.base != NULL)
 		client_clean(&room->client);
 	server_clean(&room->sentinel);
+	server_clean(&room->stale);
 	server_clean(&room->replica);
 	server_clean(&room->primary);
 	test_free(room);
@@ -152,6 +155,21 @@ static void a_sentinel_that_is_away_or_stands_still_is_passed_over(void **state)
 	assert_true(weir_clock_ns() - begin_ns < (TIMEOUT_MS + 1000) * WEIR_NS_PER_MS);
 	client_expect(client, "register n1", "OK incarnation=1");
 	server_signal(&room->replica, SIGCONT);
+}
+
+static void a_sentinel_that_knows_an_old_primary_holds_nobody(void **state)
+{
+	struct room *room = *state;
+	const struct server old = {.port = server_free_port()};
+	struct client *client;
+
+	server_start_sentinel(&room->stale, &old, "weir");
+	snprintf(room->addresses, sizeof(room->addresses), "%s,%s", room->stale.socket,
+		room->sentinel.socket);
+	client = client_open(room);
+	client_wait_count(client, &client->reaches_count, 1);
+	assert_non_null(strstr(client->sentence, ": connection refused; trying again"));
+	connected_at(client, &room->primary);
 }
 
 static void why_no_sentinel_helps_is_said(void **state)
@@ -228,6 +246,7 @@ int main(void)
 		TEST(the_primary_is_found),
 		TEST(the_promoted_replica_is_found_and_knows_what_was_confirmed),
 		TEST(a_sentinel_that_is_away_or_stands_still_is_passed_over),
+		TEST(a_sentinel_that_knows_an_old_primary_holds_nobody),
 		TEST(why_no_sentinel_helps_is_said),
 		TEST(a_replica_is_not_used_though_a_sentinel_names_it),
 		TEST(a_driver_may_be_destroyed_while_it_asks),

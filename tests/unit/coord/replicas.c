@@ -258,9 +258,12 @@ static void requests_behind_one_that_waits_are_answered_in_time_too(void **state
 static void without_a_replica_it_does_not_count_as_connected(void **state)
 {
 	struct room *room = *state;
-	struct client *client = client_open(room, &room->client, 1);
+	struct client *careless = client_open_reached(room, &room->careless, 0);
+	struct client *client;
 	redisReply *reply;
 
+	client_expect(careless, "register n2", "OK incarnation=1");
+	client = client_open(room, &room->client, 1);
 	client_wait_sentence(
 		client, ": 0 of 1 replicas have confirmed within 600 ms; trying again");
 	for (unsigned i = 0; i < 20; i++) {
@@ -269,7 +272,7 @@ static void without_a_replica_it_does_not_count_as_connected(void **state)
 	}
 	assert_false(client->reachable);
 	assert_int_equal(client->reaches_count, 1); /* said once */
-	reply = server_command(&room->primary, "DBSIZE");
+	reply = server_command(&room->primary, "EXISTS weir:{test}:node:n1");
 	assert_int_equal(reply->integer, 0); /* nor is anything carried out */
 	freeReplyObject(reply);
 	server_start_replica(&room->replicas[0], &room->primary);
@@ -307,6 +310,25 @@ static void a_primary_that_becomes_a_replica_while_it_waits_is_given_up(void **s
 	client_wait_answers(client, 2);
 	assert_int_equal(client->answer.err, WEIR_UNREACHABLE);
 	client_wait_sentence(client, ": it is a replica; trying again");
+}
+
+static void what_is_held_back_is_unreachable_where_the_connection_ends(void **state)
+{
+	struct room *room = *state;
+	struct client *client = client_open_reached(room, &room->client, 1);
+	struct client_request renew;
+
+	client_expect(client, "register n1", "OK incarnation=1");
+	client_expect(client, "renew n1@1", "OK revision=0 nodes=n1@1 records=");
+	client_request_read(&renew, "renew n1@1");
+	server_signal(&room->replicas[0], SIGSTOP);
+	client_send(client, &renew.request);
+	client_run_ms(client, 50);
+	assert_int_equal(client->answers_count, 2);
+	server_kill(&room->primary);
+	client_wait_answers(client, 3);
+	assert_int_equal(client->answer.err, WEIR_UNREACHABLE);
+	server_signal(&room->replicas[0], SIGCONT);
 }
 
 static void without_the_right_to_wait_it_says_so(void **state)
@@ -427,6 +449,7 @@ int main(void)
 		ALONE(without_a_replica_it_does_not_count_as_connected),
 		REPLICA(one_of_two_is_not_enough_where_two_are_asked_for),
 		REPLICA(a_primary_that_becomes_a_replica_while_it_waits_is_given_up),
+		REPLICA(what_is_held_back_is_unreachable_where_the_connection_ends),
 		REPLICA(without_the_right_to_wait_it_says_so),
 		REPLICA(a_script_that_is_sent_again_waits_again),
 		REPLICA(requests_of_one_turn_share_a_wait_and_are_answered_in_order),

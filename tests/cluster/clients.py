@@ -13,11 +13,12 @@ from history import ADD, DEL, GET, MOD, NOTFOUND, OK, REFUSED, REMOVED, UNKNOWN,
 CLIENTS = 6
 RULES = 3  # of each device
 PATIENCE_S = 1.2  # then a client takes its operation for one of unknown fate
+WATCH_S = 10  # the same, of a watcher
 PAUSE_S = 0.002  # between two operations of a client, on average
 OPS, WEIGHTS = (ADD, MOD, DEL, REMOVED, GET), (25, 15, 10, 15, 35)
 
 # Answers that say that nothing was done, nor will be.
-NOTHING_DONE = {"NOTMASTER", "FENCED", "BUSY", "TIMEOUT", "NODEVICE"}
+NOTHING_DONE = {"NOTMASTER", "FENCED", "BUSY", "TIMEOUT", "NODEVICE", "UNREACHABLE"}
 
 
 def identity(number):
@@ -128,6 +129,35 @@ class Client(threading.Thread):
         self.move(device, named if trusts else None)
 
 
+class Watcher(threading.Thread):
+    """Reads at one node, whoever is master, and waits long: nobody else asks those who no longer
+    serve, or hangs on one that stands still until it goes on."""
+
+    def __init__(self, socket, load):
+        super().__init__(name=f"watcher of {socket.rsplit('/', 1)[1]}", daemon=True)
+        self.socket, self.load = socket, load
+        self.draw = random.Random(f"{load.seed} {self.name}")
+
+    def run(self):
+        try:
+            while not self.load.ends.is_set():
+                try:
+                    with resp.Connection(self.socket, timeout=WATCH_S) as connection:
+                        self.watch(connection)
+                except OSError:
+                    time.sleep(PAUSE_S)
+        except Exception as trouble:  # pylint: disable=broad-except
+            self.load.trouble.append(f"{self.name}: {type(trouble).__name__}: {trouble}")
+
+    def watch(self, connection):
+        while not self.load.ends.is_set():
+            rule = self.draw.choice(self.load.rules)
+            operation = self.load.history.invoke(self.name, GET, rule)
+            connection.send(request(GET, rule, 0))
+            self.load.history.answered(operation, *judged(operation, connection.read()))
+            time.sleep(self.draw.expovariate(1 / PAUSE_S))
+
+
 class Clients:
     """All of them, with their history."""
 
@@ -142,6 +172,7 @@ class Clients:
         self.last_answer = dict.fromkeys(devices, time.monotonic())
         self.lock = threading.Lock()
         self.threads = [Client(number, self) for number in range(1, CLIENTS + 1)]
+        self.threads += [Watcher(socket, self) for socket in sockets]
         for thread in self.threads:
             thread.start()
 

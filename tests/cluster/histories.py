@@ -13,7 +13,7 @@ import clients
 import lab
 import resp
 from faultswitch import FaultyGround
-from history import Undecided
+from history import READS, Undecided
 from lab import wait_until
 
 SEED = int(os.environ.get("WEIR_SEED", "0")) or int.from_bytes(os.urandom(4), "little")
@@ -28,6 +28,7 @@ class HistoryTest(lab.ClusterTest):
 
     playground = FaultyGround
     with_device = False
+    reads = READS
     settings = {"memory_mb": 256, "options": [
         f"node.lease_ms={LEASE_S * 1000:.0f}", "replication.insync_timeout_ms=500",
         "replication.anti_entropy_period_ms=1000", "cluster.join_grace_ms=500"]}
@@ -52,7 +53,8 @@ class HistoryTest(lab.ClusterTest):
 
     def suffer(self, begin, end=None, seconds=3.0):
         """Clients at work; in their midst a fault from begin() to end()."""
-        load = clients.Clients(self.ground.sockets, self.devices, f"{SEED} {self._testMethodName}")
+        load = self.load = clients.Clients(self.ground.sockets, self.devices,
+                                           f"{SEED} {self._testMethodName}")
         try:
             self.assertTrue(load.await_answers(BEFORE, SERVES_S), "nothing works before the fault")
             begin()
@@ -97,7 +99,7 @@ class HistoryTest(lab.ClusterTest):
         print(f"seed {SEED}: {len(load.history.operations)} operations {dict(counts)}, longest "
               f"stall {load.longest_stall:.2f} s, frames {harm}", flush=True)
         try:
-            violations = load.history.violations()
+            violations = load.history.violations(self.reads)
         except Undecided as undecided:
             violations = [str(undecided)]
         self.assertEqual(len(violations), 0, f"WEIR_SEED={SEED}\n" + "\n".join(violations))
@@ -197,6 +199,36 @@ class Processes(HistoryTest):
     def together_too_much(one, other):
         """They name the same process, or Redis twice."""
         return "backup" in one and "backup" in other or "Redis" in one and "Redis" in other
+
+
+class Handovers(HistoryTest):
+    """Mastership changes at the worst of times; a master waits long for its backups."""
+
+    name = "hhand"
+    settings = {**HistoryTest.settings, "options": [
+        *HistoryTest.settings["options"], "replication.insync_timeout_ms=10000"]}
+
+    def test_mastership_moves_on_and_on(self):
+        device = self.devices[0]
+
+        def begin():
+            for _ in range(12):
+                heir = self.draw.choice(self.ground.nodes)
+                resp.call(self.ground.socket(self.master(device)), "MASTER.SET", device, heir)
+                self.assertTrue(self.load.await_answers(20, SERVES_S), f"{heir} does not serve")
+
+        self.suffer(begin, seconds=0)
+
+    def test_nobody_was_shown_a_write_that_is_lost(self):
+        self.reads = "off"  # as long as a master shows what is not acknowledged yet
+
+        def begin():
+            self.faults.set(self.victim, "*", block=1)
+            self.load.last(LEASE_S / 2)
+            self.ground.kill(self.victim)
+            self.faults.clear()
+
+        self.suffer(begin, lambda: self.ground.start(self.victim), seconds=0)
 
 
 if __name__ == "__main__":

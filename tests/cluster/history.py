@@ -223,8 +223,9 @@ def describe(operations, culprit, before, running):
     lines = [f"rule {culprit.rule}: no order of the operations explains", f"  {culprit}",
              f"  possible before it: {', '.join(values)}"]
     lines += [f"  open: {ghost}" for _, ghost in running.ghosts.values()]
-    earlier = [o for o in operations if o.invoked <= culprit.returned and o is not culprit]
-    lines.append(f"  the last {LISTED} of {len(earlier)} operations that began before its answer:")
+    earlier = [o for o in operations if o.answer != REFUSED and o.invoked <= culprit.returned
+               and o is not culprit]
+    lines.append(f"  the last {LISTED} of {len(earlier)} others that began before its answer:")
     lines += [f"    {operation}" for operation in
               sorted(earlier, key=lambda o: o.invoked)[-LISTED:]]
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from history import ADD, DEL, GET, MOD, NOTFOUND, OK, REFUSED, REMOVED, UNKNOWN,
 CLIENTS = 6
 RULES = 3  # of each device
 PATIENCE_S = 1.2  # then a client takes its operation for one of unknown fate
-WATCH_S = 10  # the same, of a watcher
+WATCH_S = 0.2  # the same, of a watcher
 PAUSE_S = 0.002  # between two operations of a client, on average
 OPS, WEIGHTS = (ADD, MOD, DEL, REMOVED, GET), (25, 15, 10, 15, 35)
 
@@ -130,8 +130,11 @@ class Client(threading.Thread):
 
 
 class Watcher(threading.Thread):
-    """Reads at one node, whoever is master, and waits long: nobody else asks those who no longer
-    serve, or hangs on one that stands still until it goes on."""
+    """Reads at one node, whoever is master: nobody else asks those who should not serve any more.
+
+    It is impatient, so that one that stands still finds questions that were asked of late when it
+    goes on. An old one it might answer with what was true long ago.
+    """
 
     def __init__(self, socket, load):
         super().__init__(name=f"watcher of {socket.rsplit('/', 1)[1]}", daemon=True)

@@ -7,6 +7,7 @@ import threading
 
 import lab
 from playground import TAG, Playground, run
+from relay import Relay
 
 SEED = int(os.environ.get("WEIR_SEED", "0")) or int.from_bytes(os.urandom(4), "little")
 
@@ -54,14 +55,22 @@ class FaultSwitch:
 
 
 class FaultyGround(Playground):
-    """As a playground, with the switch in place of the bridge."""
+    """As a playground, with the switch in place of the bridge and a relay before Redis."""
 
     faults = None
+    relays = {}
+
+    def redis_of(self, node):
+        return str(self.folder / f"{node}-redis.sock")
+
+    def configuration(self, node):
+        return {**super().configuration(node), "redis": {"socket": self.redis_of(node)}}
 
     def _wire(self):
         super()._wire()
         for node in self.nodes:
             run("ip", "-n", self.switch, "link", "set", node, "nomaster")
+        self.relays = {node: Relay(self.redis_of(node), self.redis_socket) for node in self.nodes}
         self.faults = FaultSwitch(
             lab.BUILD / "tests" / "cluster" / "fault-switch", self.switch, self.nodes,
             f"{self.cluster}/switch", self.log("switch"))
@@ -70,4 +79,7 @@ class FaultyGround(Playground):
         if self.faults:
             self.faults.close()
             self.faults = None
+        for relay in self.relays.values():
+            relay.close()
+        self.relays = {}
         super().down()

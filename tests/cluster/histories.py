@@ -160,6 +160,10 @@ class Processes(HistoryTest):
         self.suffer(lambda: self.ground.pause("redis"), lambda: self.ground.resume("redis"),
                     seconds=2.5 * LEASE_S)
 
+    def test_the_master_does_not_reach_redis_longer_than_its_lease(self):
+        relay = self.ground.relays[self.victim]
+        self.suffer(relay.hold, relay.go_on, seconds=3 * LEASE_S)
+
     def test_redis_forgets_everything(self):
         self.suffer(lambda: resp.call(self.ground.redis_socket, "FLUSHALL"))
 
@@ -179,6 +183,8 @@ class Processes(HistoryTest):
                 lambda: self.ground.kill(other), lambda: self.ground.start(other)),
             "a backup stands still": (
                 lambda: self.ground.pause(other), lambda: self.ground.resume(other)),
+            "the master does not reach Redis": (
+                self.ground.relays[victim].hold, self.ground.relays[victim].go_on),
             "Redis stands still": (
                 lambda: self.ground.pause("redis"), lambda: self.ground.resume("redis")),
             "Redis forgets everything": (
@@ -206,7 +212,8 @@ class Handovers(HistoryTest):
 
     name = "hhand"
     settings = {**HistoryTest.settings, "options": [
-        *HistoryTest.settings["options"], "replication.insync_timeout_ms=10000"]}
+        *HistoryTest.settings["options"], "replication.insync_timeout_ms=10000",
+        "replication.request_timeout_ms=400"]}
 
     def test_mastership_moves_on_and_on(self):
         device = self.devices[0]
@@ -218,6 +225,15 @@ class Handovers(HistoryTest):
                 self.assertTrue(self.load.await_answers(20, SERVES_S), f"{heir} does not serve")
 
         self.suffer(begin, seconds=0)
+
+    def test_a_master_that_nobody_hears_must_give_up_its_device(self):
+        def begin():
+            self.faults.set(self.victim, "*", block=1)
+            self.load.last(LEASE_S / 2)
+            resp.call(self.ground.socket(self.victim), "MASTER.SET", self.devices[0],
+                      self.draw.choice(self.backups()))
+
+        self.suffer(begin)
 
     def test_nobody_was_shown_a_write_that_is_lost(self):
         self.reads = "off"  # as long as a master shows what is not acknowledged yet

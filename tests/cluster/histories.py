@@ -6,6 +6,7 @@ histories.py CLASS... runs the tests of these classes. WEIR_SEED=N draws the sam
 faults again; what becomes of them is up to real processes and need not be the same.
 """
 
+import itertools
 import os
 import random
 
@@ -33,25 +34,37 @@ class HistoryTest(lab.ClusterTest):
         f"node.lease_ms={LEASE_S * 1000:.0f}", "replication.insync_timeout_ms=500",
         "replication.anti_entropy_period_ms=1000", "cluster.join_grace_ms=500"]}
 
+    numbers = itertools.count()
+
     def setUp(self):
         self.faults = self.ground.faults
-        self.faults.clear()
+        self.heal()
+        self.addCleanup(self.heal)
         self.before = self.faults.counts()
         self.draw = random.Random(f"{SEED} {self._testMethodName}")
-        for node in self.ground.nodes:
-            if not self.ground.pid(node):
-                self.ground.start(node)
         self.ground.await_cluster(self.ground.nodes)
-        name = self._testMethodName[5:25].rstrip("_")
-        self.devices = [f"{name}-a", f"{name}-b"]
-        for number, device in enumerate(self.devices):
-            self.add_device(device, self.ground.nodes[number])
+        number = next(self.numbers)
+        self.devices = [f"sw{number}a", f"sw{number}b"]
+        for node, device in zip(self.ground.nodes, self.devices):
+            self.add_device(device, node)
         self.victim = self.master(self.devices[0])
+
+    def heal(self):
+        """No fault is left, whatever became of the test before."""
+        self.faults.clear()
+        self.ground.resume("redis")
+        for node in self.ground.nodes:
+            self.ground.mend(node)
+            self.ground.relays[node].go_on()
+            if self.ground.pid(node):
+                self.ground.resume(node)
+            else:
+                self.ground.start(node)
 
     def backups(self):
         return [node for node in self.ground.nodes if node != self.victim]
 
-    def suffer(self, begin, end=None, seconds=3.0):
+    def suffer(self, begin, end=None, seconds=2.5):
         """Clients at work; in their midst a fault from begin() to end()."""
         load = self.load = clients.Clients(self.ground.sockets, self.devices,
                                            f"{SEED} {self._testMethodName}")
@@ -114,7 +127,7 @@ class Network(HistoryTest):
     name = "hnet"
 
     def test_loss_duplication_reordering_and_delay(self):
-        self.suffer(lambda: self.faults.set(loss=50, duplicate=50, delay=(0, 3000)), seconds=4)
+        self.suffer(lambda: self.faults.set(loss=50, duplicate=50, delay=(0, 3000)))
         for name in ("lost", "duplicated", "delayed"):
             self.assertGreater(self.harmed(name), 0, name)
 
@@ -167,7 +180,27 @@ class Processes(HistoryTest):
     def test_redis_forgets_everything(self):
         self.suffer(lambda: resp.call(self.ground.redis_socket, "FLUSHALL"))
 
+    def test_mastership_moves_on_and_on(self):
+        device = self.devices[0]
+
+        def begin():
+            for _ in range(12):
+                heir = self.draw.choice(self.ground.nodes)
+                resp.call(self.ground.socket(self.master(device)), "MASTER.SET", device, heir)
+                self.assertTrue(self.load.await_answers(20, SERVES_S), f"{heir} does not serve")
+
+        self.suffer(begin, seconds=0)
+
     def test_two_faults_at_once(self):
+        self.two_faults_at_once()
+
+    def test_two_faults_at_once_drawn_again(self):
+        self.two_faults_at_once()
+
+    def test_two_faults_at_once_drawn_a_third_time(self):
+        self.two_faults_at_once()
+
+    def two_faults_at_once(self):
         victim, other = self.victim, self.draw.choice(self.backups())
         kinds = {
             "frames are harmed": (
@@ -195,11 +228,15 @@ class Processes(HistoryTest):
         first, second = self.draw.choice(pairs)
         print(f"seed {SEED}: {first}, and {second}", flush=True)
 
-        def both(which):
-            for name in (first, second):
-                kinds[name][which]()
+        def begin():
+            kinds[first][0]()
+            kinds[second][0]()
 
-        self.suffer(lambda: both(0), lambda: both(1))
+        def end():
+            kinds[second][1]()
+            kinds[first][1]()
+
+        self.suffer(begin, end)
 
     @staticmethod
     def together_too_much(one, other):
@@ -207,26 +244,16 @@ class Processes(HistoryTest):
         return "backup" in one and "backup" in other or "Redis" in one and "Redis" in other
 
 
-class Handovers(HistoryTest):
-    """Mastership changes at the worst of times; a master waits long for its backups."""
+class Hanging(HistoryTest):
+    """A master hangs on its writes, for its backups do not hear it, until it is master no more."""
 
-    name = "hhand"
+    name = "hhang"
+    reads = "off"  # as long as a master shows what is not acknowledged yet
     settings = {**HistoryTest.settings, "options": [
         *HistoryTest.settings["options"], "replication.insync_timeout_ms=10000",
         "replication.request_timeout_ms=400"]}
 
-    def test_mastership_moves_on_and_on(self):
-        device = self.devices[0]
-
-        def begin():
-            for _ in range(12):
-                heir = self.draw.choice(self.ground.nodes)
-                resp.call(self.ground.socket(self.master(device)), "MASTER.SET", device, heir)
-                self.assertTrue(self.load.await_answers(20, SERVES_S), f"{heir} does not serve")
-
-        self.suffer(begin, seconds=0)
-
-    def test_a_master_that_nobody_hears_must_give_up_its_device(self):
+    def test_a_master_that_nobody_hears_is_told_to_give_up(self):
         def begin():
             self.faults.set(self.victim, "*", block=1)
             self.load.last(LEASE_S / 2)
@@ -236,8 +263,6 @@ class Handovers(HistoryTest):
         self.suffer(begin)
 
     def test_nobody_was_shown_a_write_that_is_lost(self):
-        self.reads = "off"  # as long as a master shows what is not acknowledged yet
-
         def begin():
             self.faults.set(self.victim, "*", block=1)
             self.load.last(LEASE_S / 2)

@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The switch that harms frames, without nodes: does it do what it is told, and only that?"""
+"""What harms frames and holds Redis up, without nodes: does it what it is told, and only that?"""
 
 import ctypes
 import os
 import pathlib
 import socket
 import subprocess
+import tempfile
 import time
 import unittest
 
 import lab
 from faultswitch import FaultyGround
 from lab import wait_until
+from relay import Relay
 
 CLONE_NEWNET = 0x40000000
 ETHERTYPE = 0x88B5  # for local experiments (IEEE 802)
@@ -259,6 +261,48 @@ class Switching(unittest.TestCase):
         done = subprocess.run([program, "1", "lo"], input="x" * 600, capture_output=True,
                               text=True, timeout=10)
         self.assertIn("ERR", done.stdout)
+
+
+class Relaying(unittest.TestCase):
+    """The way to Redis that can be held up."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.target = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.addCleanup(self.target.close)
+        self.target.bind(f"{folder.name}/target")
+        self.target.listen()
+        self.relay = Relay(f"{folder.name}/relay", f"{folder.name}/target")
+        self.addCleanup(self.relay.close)
+        self.near = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.addCleanup(self.near.close)
+        self.near.connect(f"{folder.name}/relay")
+        self.far, _ = self.target.accept()
+        self.addCleanup(self.far.close)
+        for end in (self.near, self.far):
+            end.settimeout(5)
+
+    def test_both_ways_pass_and_what_is_held_comes_late(self):
+        for source, target in ((self.near, self.far), (self.far, self.near)):
+            source.sendall(b"one")
+            self.assertEqual(target.recv(10), b"one")
+            self.relay.hold()
+            source.sendall(b"two")
+            target.settimeout(0.1)
+            self.assertRaises(TimeoutError, target.recv, 10)
+            target.settimeout(5)
+            self.relay.go_on()
+            self.assertEqual(target.recv(10), b"two")
+
+    def test_either_end_ends_both(self):
+        self.far.close()
+        self.assertEqual(self.near.recv(10), b"")
+
+    def test_nothing_is_left_open_when_it_ends(self):
+        self.relay.close()
+        self.assertEqual(self.near.recv(10), b"")
+        self.assertEqual(self.far.recv(10), b"")
 
 
 if __name__ == "__main__":

@@ -248,7 +248,6 @@ class Hanging(HistoryTest):
     """A master hangs on its writes, for its backups do not hear it, until it is master no more."""
 
     name = "hhang"
-    reads = "off"  # as long as a master shows what is not acknowledged yet
     settings = {**HistoryTest.settings, "options": [
         *HistoryTest.settings["options"], "replication.insync_timeout_ms=10000",
         "replication.request_timeout_ms=400"]}

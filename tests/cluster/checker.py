@@ -8,7 +8,7 @@ import unittest
 
 import history
 from history import ADD, DEL, FINAL, GET, MOD, NEVER, NOTFOUND, OK, PENDING_ADD, PENDING_REMOVE, \
-    REFUSED, REMOVED, UNKNOWN, Operation, violation
+    PURGE, REFUSED, REMOVED, UNKNOWN, Operation, violation
 
 
 def wrote(op, cookie, invoked, returned, answer=OK):
@@ -57,6 +57,10 @@ class Passes(unittest.TestCase):
     def test_refused_operations_and_reads_without_answer_count_for_nothing(self):
         self.passes(wrote(ADD, 1, 0, 1, REFUSED), read(0, 2, 3), ghost(GET, 0, 4))
 
+    def test_a_purge_takes_out_what_is_there_if_anything_is(self):
+        self.passes(wrote(PURGE, 0, 0, 1), wrote(ADD, 1, 2, 3), wrote(PURGE, 0, 4, 5),
+                    read(0, 6, 7), wrote(MOD, 2, 8, 9, NOTFOUND))
+
     def test_many_ghosts_are_gone_through(self):
         ghosts = [ghost(op, 100 + i if op in (ADD, MOD) else 0, i)
                   for i in range(24) for op in (ADD, MOD, DEL, REMOVED)[i % 4:i % 4 + 1]]
@@ -103,6 +107,9 @@ class Found(unittest.TestCase):
     def test_a_rule_that_is_taken_out_twice(self):
         self.found(wrote(ADD, 1, 0, 1), wrote(REMOVED, 0, 2, 9), wrote(REMOVED, 0, 3, 8))
 
+    def test_a_rule_that_a_purge_has_left(self):
+        self.found(wrote(ADD, 1, 0, 1), wrote(PURGE, 0, 2, 3), wrote(MOD, 2, 4, 5))
+
     def test_a_final_state_that_does_not_fit_though_reads_are_off(self):
         operations = [wrote(ADD, 1, 0, 1), read(0, 2, 3)]
         self.assertIsNone(violation(operations, reads="off"))
@@ -132,10 +139,10 @@ class AgreesWithTryingAllOrders(unittest.TestCase):
     def drawn(draw):
         operations = []
         for number in range(draw.randrange(2, 7)):
-            op = draw.choice((ADD, ADD, MOD, DEL, REMOVED, GET, GET))
+            op = draw.choice((ADD, ADD, MOD, DEL, REMOVED, PURGE, GET, GET, GET))
             invoked = draw.randrange(12)
             answer = draw.choice((OK, OK, OK, NOTFOUND, UNKNOWN))
-            if op == ADD and answer == NOTFOUND:
+            if op in (ADD, PURGE) and answer == NOTFOUND:
                 answer = OK
             cookie = number + 1 if op in (ADD, MOD) else 0
             operation = Operation("c", op, "r", cookie, invoked + number / 100,

@@ -8,14 +8,14 @@ import time
 
 from lab import wait_until  # first: it says where the others are
 import resp
-from history import ADD, DEL, GET, MOD, NOTFOUND, OK, REFUSED, REMOVED, UNKNOWN, History
+from history import ADD, DEL, GET, MOD, NOTFOUND, OK, PURGE, REFUSED, REMOVED, UNKNOWN, History
 
 CLIENTS = 6
 RULES = 3  # of each device
 PATIENCE_S = 1.2  # then a client takes its operation for one of unknown fate
 WATCH_S = 0.2  # the same, of a watcher
 PAUSE_S = 0.002  # between two operations of a client, on average
-OPS, WEIGHTS = (ADD, MOD, DEL, REMOVED, GET), (25, 15, 10, 15, 35)
+OPS, WEIGHTS = (ADD, MOD, DEL, REMOVED, PURGE, GET), (25, 15, 10, 14, 1, 35)
 
 # Answers that say that nothing was done, nor will be.
 NOTHING_DONE = {"NOTMASTER", "FENCED", "BUSY", "TIMEOUT", "NODEVICE", "UNREACHABLE"}
@@ -32,6 +32,8 @@ def actions(cookie):
 
 def request(op, rule, cookie):
     device, number = rule
+    if op == PURGE:
+        return resp.encode("FLOW.PURGE", device)
     text = identity(number)
     if op in (ADD, MOD):
         text = f"cookie={cookie:#x},{text},{actions(cookie)}"
@@ -106,7 +108,10 @@ class Client(threading.Thread):
 
     def ask(self, connection, op, rule, cookie):
         history = self.load.history
-        operation = history.invoke(self.name, op, rule, cookie)
+        # A purge is an operation on each rule of its device.
+        rules = [each for each in self.load.rules
+                 if each == rule or (op == PURGE and each[0] == rule[0])]
+        operations = [history.invoke(self.name, op, each, cookie) for each in rules]
         try:
             connection.send(request(op, rule, cookie))
             answer = connection.read()
@@ -115,10 +120,11 @@ class Client(threading.Thread):
             connection.close()
             self.move(rule[0])
             return
-        history.answered(operation, *judged(operation, answer))
-        if operation.answer in (OK, NOTFOUND):
+        for operation in operations:
+            history.answered(operation, *judged(operation, answer))
+        if operations[0].answer in (OK, NOTFOUND):
             self.load.count(rule[0])
-        elif operation.answer == REFUSED:
+        elif operations[0].answer == REFUSED:
             self.follow(rule[0], answer)
 
     def follow(self, device, refusal):

@@ -25,7 +25,8 @@ READS = "strict"
 WORLDS_MAX = 100000
 
 OK, NOTFOUND, UNKNOWN, REFUSED = "OK", "NOTFOUND", "UNKNOWN", "refused"
-ADD, MOD, DEL, REMOVED, GET, FINAL = "ADD", "MOD", "DEL", "REMOVED", "GET", "FINAL"
+ADD, MOD, DEL, REMOVED, PURGE = "ADD", "MOD", "DEL", "REMOVED", "PURGE"
+GET, FINAL = "GET", "FINAL"
 PENDING_ADD, PENDING_REMOVE = "PENDING_ADD", "PENDING_REMOVE"
 READ_OPS = (GET, FINAL)
 NEVER = float("inf")
@@ -110,7 +111,7 @@ def effect(operation, value):
         return (operation.cookie, PENDING_ADD)
     if op == DEL and value:
         return (value[0], PENDING_REMOVE)
-    if op == REMOVED:
+    if op in (REMOVED, PURGE):
         return None
     return value
 
@@ -119,7 +120,7 @@ def explained(operation, value):
     """Whether it gives the answer that was seen where it meets this value."""
     if operation.op in READ_OPS:
         return value == operation.value
-    if operation.op == ADD:
+    if operation.op in (ADD, PURGE):
         return operation.answer == OK
     return (operation.answer == OK) == (value is not None)
 

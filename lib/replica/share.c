@@ -134,11 +134,12 @@ void weir_share_promise(struct weir_replica *r, struct share *share, uint64_t te
 void weir_share_step_down(struct weir_replica *r, struct share *share)
 {
 	share->phase = PHASE_IDLE;
+	/* Before writes are given up: they move no more then, though copies lack them. */
+	weir_share_firm(r, share);
 	weir_settle_end(r, share);
 	weir_master_queue_fail(r, share, WEIR_NOTMASTER);
 	weir_master_pending_fail(r, share);
 	weir_joins_drop(r, share);
-	weir_share_firm(r, share);
 }
 
 /** Says to readers whether all that is not in motion here is on all in-sync copies (E). */

@@ -128,8 +128,9 @@ bool weir_table_is_firm(const struct weir_table *table, unsigned bucket)
 {
 	const struct weir_bucket *found = weir_table_bucket(table, bucket);
 
-	return (weir_rcu_load(table->firm) >> weir_bucket_shard(bucket) & 1) != 0 &&
-	       (found == NULL || weir_bucket_in_motion(found) == 0);
+	/* Motion first: who gives writes up says that nothing is firm, and then ends motion. */
+	return (found == NULL || weir_bucket_in_motion(found) == 0) &&
+	       (weir_rcu_load(table->firm) >> weir_bucket_shard(bucket) & 1) != 0;
 }
 
 /* Lookups. */

@@ -44,10 +44,12 @@ static size_t on_room(void *ctx, unsigned peer, unsigned worker)
 static void on_answer(void *ctx, struct weir_task *task)
 {
 	struct net_task *net_task = task->owner;
+	struct net_worker *from = ctx;
 
-	(void)ctx;
 	assert_ptr_equal(task, &net_task->task);
 	assert_int_equal(net_task->answers++, 0);
+	if (from->node->net->answered != NULL)
+		from->node->net->answered();
 }
 
 static void on_report(void *ctx, const struct weir_report *report)

@@ -80,6 +80,7 @@ struct net {
 	bool reset[NET_NODES][NET_NODES];     /**< a replica has asked for that */
 	uint64_t delivered;                   /**< messages, so far */
 	uint64_t sent[WEIR_WIRE_TYPES_COUNT]; /**< messages, by type */
+	void (*answered)(void);               /**< called at each answer; may be NULL */
 };
 
 /** A task with its own memory. */

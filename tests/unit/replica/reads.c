@@ -197,6 +197,29 @@ static void nothing_is_firm_in_a_term_before_its_insync_copies_are_equal(void **
 	assert_false(firm(1, 2));
 }
 
+static void rule_1_is_not_firm(void)
+{
+	assert_false(firm(0, 1));
+}
+
+static void write_that_a_deposed_master_gives_up_is_firm_at_no_time(void **state)
+{
+	struct net_record record = net_begin(net, DEV, 6);
+	struct net_task task;
+
+	net->held[2][0] = true;
+	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, 1, 8);
+	net_run(net);
+	net->answered = rule_1_is_not_firm;
+	record.term = 2;
+	record.master = 1;
+	record.backups = 5;
+	view(0, &record);
+	assert_int_equal(task.task.err, WEIR_UNKNOWN);
+	assert_int_equal(task.answers, 1);
+	assert_false(firm(0, 1));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -209,6 +232,7 @@ int main(void)
 		TEST(get_waits_until_every_copy_has_what_it_saw),
 		TEST(get_of_an_entry_larger_than_its_task_is_too_big),
 		TEST(fence_stands_before_the_promise_is_heard_of),
+		TEST(write_that_a_deposed_master_gives_up_is_firm_at_no_time),
 		TEST(nothing_is_firm_in_a_term_before_its_insync_copies_are_equal),
 	};
 	int failed;

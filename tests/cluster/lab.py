@@ -31,7 +31,6 @@ class ClusterTest(unittest.TestCase):
     settings = {}
     playground = Playground
     with_device = True
-    playground = Playground
 
     def run(self, result=None):
         """Shows the nodes' logs where a test has failed."""

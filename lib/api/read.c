@@ -178,6 +178,8 @@ static enum weir_call_result worker_asked(
 
 static enum weir_call_result get(const struct weir_call *call, struct sought *sought, bool local)
 {
+	const struct weir_table *table = weir_device_table(sought->device);
+	uint64_t fence = weir_table_fence(table);
 	const struct weir_entry *entry = sought_find(sought);
 	size_t mark = call->reply->len;
 	int err;
@@ -187,10 +189,15 @@ static enum weir_call_result get(const struct weir_call *call, struct sought *so
 	else
 		weir_reply_error(
 			call->reply, WEIR_NOTFOUND, "%s", weir_err_sentence(WEIR_NOTFOUND));
-	/* Asked after the look, for what was seen: it is taken back where it may not be said. */
+	/*
+	 * Asked after the look, for what was seen: it is taken back where it may not be said. If
+	 * the fence has moved, what was seen may be of a term that is over.
+	 */
 	err = may_read(call, sought->device, local);
-	if (err == 0 && (local || weir_table_is_firm(weir_device_table(sought->device),
-					  weir_flow_bucket(sought_rule(sought)->flow_id))))
+	if (err == 0 && !local && weir_table_fence(table) != fence)
+		err = WEIR_BUSY;
+	if (err == 0 && (local || weir_table_is_firm(
+					  table, weir_flow_bucket(sought_rule(sought)->flow_id))))
 		return WEIR_CALL_ANSWERED;
 	weir_reply_cut(call->reply, mark);
 	if (err != 0)

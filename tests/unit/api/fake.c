@@ -2,6 +2,7 @@
 #include "fake.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -345,6 +346,14 @@ uint64_t weir_device_number(const struct weir_device *device)
 const struct weir_table *weir_device_table(const struct weir_device *device)
 {
 	return &device->table;
+}
+
+/* Moves with each look where the test wants terms to change meanwhile. */
+uint64_t weir_table_fence(const struct weir_table *table)
+{
+	static atomic_ulong terms;
+
+	return table->store->conf.restless ? atomic_fetch_add(&terms, 1) : 7;
 }
 
 bool weir_table_is_firm(const struct weir_table *table, unsigned bucket)

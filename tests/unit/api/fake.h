@@ -26,6 +26,7 @@ struct fake_conf {
 	enum fake_order order;
 	bool hold;                 /**< nothing comes back until fake_release */
 	int err;                   /**< answers all tasks with this error */
+	bool restless;             /**< a new term begins with every look at a table */
 	bool unfirm;               /**< what stands in tables is not on every copy */
 	int purge_err;             /**< answers a purge of each shard but the first */
 	int read_err;              /**< what weir_device_may_read answers */

@@ -587,6 +587,21 @@ static void flow_that_is_not_on_every_copy_is_asked_of_its_worker(void **state)
 	peer_stop(&peer);
 }
 
+static void what_was_seen_in_a_term_that_has_ended_meanwhile_is_not_said(void **state)
+{
+	struct peer peer = peer_start(&(struct fake_conf){.restless = true});
+	int fd = peer_connect(&peer);
+
+	ask(fd, "FLOW.ADD d1 a,actions=drop", id_of("a"));
+	peer_send(fd, "FLOW.GET d1 a\r\n");
+	peer_expect(fd, "-BUSY ");
+	close(fd);
+	fd = peer_connect(&peer);
+	ask(fd, "FLOW.GET d1 a LOCAL", "*18\r\n");
+	close(fd);
+	peer_stop(&peer);
+}
+
 static void worker_is_asked_for_a_large_flow_with_a_large_task(void **state)
 {
 	struct peer peer = peer_start(&(struct fake_conf){.unfirm = true});
@@ -1003,6 +1018,7 @@ int main(void)
 		cmocka_unit_test(hello_3_turns_pairs_into_maps),
 		cmocka_unit_test(flow_lives_through_its_states),
 		cmocka_unit_test(flow_that_is_not_on_every_copy_is_asked_of_its_worker),
+		cmocka_unit_test(what_was_seen_in_a_term_that_has_ended_meanwhile_is_not_said),
 		cmocka_unit_test(worker_is_asked_for_a_large_flow_with_a_large_task),
 		cmocka_unit_test(get_waits_for_a_free_task),
 		cmocka_unit_test(purge_answers_how_many_flows_went),

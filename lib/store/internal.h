@@ -137,7 +137,7 @@ void weir_idle_rest(struct weir_idler *idler, enum weir_idle policy, uint32_t sl
 
 /** Figures of a worker as others may read them. */
 struct weir_worker_shown {
-	_Atomic uint64_t turns, busy_turns, sleeps, steer_drops;
+	_Atomic uint64_t turns, busy_turns, sleeps, run_ns, busy_ns, steer_drops;
 	_Atomic uint32_t lock; /**< sequence: odd while replica is written */
 	_Atomic uint64_t replica[sizeof(struct weir_replica_stats) / sizeof(uint64_t)];
 };
@@ -153,7 +153,9 @@ struct weir_worker {
 	struct rte_ring *frames;  /**< other workers to this one; NULL without port */
 	struct rte_ring *reports; /**< this worker to the control core */
 
-	uint64_t now_ns;
+	uint64_t began_ns;        /**< its first turn */
+	uint64_t now_ns;          /**< when the turn began */
+	bool busy;                /**< the turn before found work */
 	uint64_t lease_ns;        /**< what the replica knows */
 	uint64_t company_version; /**< what the link knows */
 	uint64_t incarnation;     /**< what the link was made with */
@@ -193,11 +195,17 @@ void weir_worker_steer(struct weir_worker *worker, unsigned other, struct rte_mb
 /** Frees the frames that other workers handed over and nobody took. */
 void weir_worker_frames_drop(struct weir_worker *worker);
 
-/** One more; for counters of one writer. */
+/** More by so many; for counters of one writer. */
+static inline void weir_count_add(_Atomic uint64_t *counter, uint64_t more)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more,
+		memory_order_relaxed);
+}
+
+/** One more. */
 static inline void weir_count_up(_Atomic uint64_t *counter)
 {
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-		memory_order_relaxed);
+	weir_count_add(counter, 1);
 }
 
 /** Answers NOTMASTER what stands in the ring of a worker that has gone. Any thread. */
@@ -333,6 +341,9 @@ void weir_wake(int fd);
 /** A ring in the heap, which needs no name. NULL where memory is short. */
 struct rte_ring *weir_ring_create(unsigned count, unsigned flags);
 struct rte_ring *weir_ring_create_elem(unsigned esize, unsigned count, unsigned flags);
+
+/** How many there are in a ring at this moment. Any thread. */
+unsigned weir_ring_count(const struct rte_ring *ring);
 
 /** Chunks from EAL's hugepages where it has any, from the heap else. */
 extern const struct weir_mem_source weir_store_memory;

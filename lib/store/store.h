@@ -224,6 +224,10 @@ void weir_gate_quiescent(struct weir_gate *gate);
 struct weir_worker_stats {
 	uint64_t turns, busy_turns; /**< turns of the loop, and those that found work */
 	uint64_t sleeps;
+	uint64_t run_ns;      /**< from its first turn to its last */
+	uint64_t busy_ns;     /**< in turns that found work, by the clock */
+	uint64_t steer_drops; /**< frames for other workers that found no room there */
+	uint64_t waiting_now; /**< tasks in its ring that it has not taken yet */
 	struct weir_replica_stats replica;
 	struct weir_link_stats link;
 	struct weir_mem_stats mem;

@@ -297,11 +297,23 @@ static unsigned tasks_take(struct weir_worker *worker)
 	return count;
 }
 
+/* The one reading a turn ends the turn before as well: what that took is known without another. */
+static void clock_take(struct weir_worker *worker)
+{
+	uint64_t now_ns = weir_clock_ns();
+
+	if (worker->busy)
+		weir_count_add(&worker->shown.busy_ns, now_ns - worker->now_ns);
+	atomic_store_explicit(
+		&worker->shown.run_ns, now_ns - worker->began_ns, memory_order_relaxed);
+	worker->now_ns = now_ns;
+}
+
 static unsigned turn(struct weir_worker *worker)
 {
 	unsigned work = 0;
 
-	worker->now_ns = weir_clock_ns();
+	clock_take(worker);
 	weir_replica_time(worker->replica, worker->now_ns, weir_clock_wall_ns());
 	/*
 	 * First: where a peer has gone, the link tells so as soon as it is polled, before the
@@ -341,8 +353,9 @@ static void show(struct weir_worker *worker)
 
 static void account(struct weir_worker *worker, unsigned work)
 {
+	worker->busy = work > 0;
 	weir_count_up(&worker->shown.turns);
-	if (work > 0)
+	if (worker->busy)
 		weir_count_up(&worker->shown.busy_turns);
 	if (worker->now_ns - worker->shown_at_ns >= SHOW_PERIOD_NS)
 		show(worker);
@@ -403,6 +416,7 @@ int weir_store_worker_run(struct weir_store *store, unsigned number)
 	weir_assert(number < store->conf.workers_count);
 	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
 	weir_rcu_register();
+	worker->began_ns = weir_clock_ns();
 	do {
 		unsigned work = turn(worker);
 
@@ -491,6 +505,10 @@ void weir_store_worker_stats(
 	stats->turns = atomic_load_explicit(&shown->turns, memory_order_relaxed);
 	stats->busy_turns = atomic_load_explicit(&shown->busy_turns, memory_order_relaxed);
 	stats->sleeps = atomic_load_explicit(&shown->sleeps, memory_order_relaxed);
+	stats->run_ns = atomic_load_explicit(&shown->run_ns, memory_order_relaxed);
+	stats->busy_ns = atomic_load_explicit(&shown->busy_ns, memory_order_relaxed);
+	stats->steer_drops = atomic_load_explicit(&shown->steer_drops, memory_order_relaxed);
+	stats->waiting_now = weir_ring_count(worker->tasks);
 	read_replica(shown, &stats->replica);
 	link = atomic_load_explicit(&worker->link, memory_order_acquire);
 	if (link != NULL)

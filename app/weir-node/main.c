@@ -25,6 +25,7 @@
 #include "coord/redis/redis.h"
 #include "coord/solo/solo.h"
 #include "store/store.h"
+#include "telemetry/telemetry.h"
 
 #include "arguments.h"
 #include "complain.h"
@@ -327,10 +328,14 @@ static int serve(struct node *node)
 	int err;
 
 	launch_workers(node);
+	if (weir_telemetry_start(node->store) != 0)
+		weir_log(WEIR_ROOM_NODE, WEIR_LOG_WARNING,
+			"no memory to show figures on the EAL's telemetry socket");
 	err = start_gateways(node);
 	if (err == 0)
 		err = weir_store_control_run(node->store, node->base, node->coord);
 	weir_store_stop(node->store);
+	weir_telemetry_stop();
 	weir_api_stop(node->api);
 	rte_eal_mp_wait_lcore();
 	return err == 0 ? WEIR_EXIT_GOOD : WEIR_EXIT_FAILED;

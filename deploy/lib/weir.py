@@ -30,15 +30,15 @@ def info(path):
     return fields
 
 
-def workers_sum(path, group, figure):
-    """A figure of INFO over all workers, such as ("_link", "tx_bytes")."""
+def workers_sum(path, figure):
+    """A figure of INFO over all workers and their links, such as "tx_bytes"."""
     return sum(int(value[figure]) for name, value in info(path).items()
-               if re.fullmatch(rf"worker\d+{group}", name) and figure in value)
+               if re.fullmatch(r"worker\d+(_link)?", name) and figure in value)
 
 
 def memory_used(path):
     """Bytes in the tables of a node."""
-    return workers_sum(path, "", "memory_bytes")
+    return workers_sum(path, "memory_used_bytes")
 
 
 def scan(path, name, local=True, count=1000):

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* INFO: the figures of this node, as "name:value" lines in sections. */
+/*
+ * INFO: the figures of this node, as "name:value" lines in sections. Clients and Stats have the
+ * names that clients of Redis look for; the metrics of the node and its workers come from their
+ * table.
+ */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,16 +14,17 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "store/store.h"
+#include "telemetry/telemetry.h"
 
 struct page {
 	const struct weir_call *call;
 	struct weir_reply *build;
 };
 
-static void line(const struct page *page, const char *format, ...)
+static void put(const struct page *page, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-static void line(const struct page *page, const char *format, ...)
+static void put(const struct page *page, const char *format, ...)
 {
 	char text[256];
 	va_list args;
@@ -30,8 +35,9 @@ static void line(const struct page *page, const char *format, ...)
 	va_end(args);
 	weir_assert(len >= 0 && (size_t)len < sizeof(text));
 	weir_reply_raw(page->build, text, (size_t)len);
-	weir_reply_raw(page->build, "\r\n", 2);
 }
+
+#define line(page, ...) (put(page, __VA_ARGS__), weir_reply_raw((page)->build, "\r\n", 2))
 
 static void server_section(const struct page *page)
 {
@@ -45,9 +51,6 @@ static void server_section(const struct page *page)
 	line(page, "socket:%s", api->socket);
 	line(page, "uptime_in_seconds:%" PRIu64,
 		(uint64_t)((weir_clock_ns() - api->since_ns) / WEIR_NS_PER_S));
-	line(page, "workers:%u", conf->workers_count);
-	line(page, "lease_left_ms:%" PRIu64,
-		(uint64_t)(weir_store_lease_ns(page->call->store) / WEIR_NS_PER_MS));
 }
 
 #define STAT(gateway, name) atomic_load_explicit(&(gateway)->stats.name, memory_order_relaxed)
@@ -80,75 +83,46 @@ static void stats_section(const struct page *page)
 	STAT_LINE(page, "total_net_output_bytes", bytes_out);
 }
 
+static void node_section(const struct page *page)
+{
+	struct weir_node_figures figures;
+	unsigned count;
+	const struct weir_metric *metrics = weir_metrics(WEIR_METRICS_NODE, &count);
+
+	weir_figures_node(page->call->store, &figures);
+	for (unsigned i = 0; i < count; i++)
+		line(page, "%s:%" PRIu64, metrics[i].name,
+			weir_metric_value(&metrics[i], &figures));
+}
+
+/* All metrics of a group in one line, as "label:name=value,name=value". */
+static void metrics_line(const struct page *page, enum weir_metric_group group,
+	const struct weir_worker_figures *figures, const char *label)
+{
+	unsigned count;
+	const struct weir_metric *metrics = weir_metrics(group, &count);
+
+	put(page, "%s:", label);
+	for (unsigned i = 0; i < count; i++)
+		put(page, "%s%s=%" PRIu64, i > 0 ? "," : "", metrics[i].name,
+			weir_metric_value(&metrics[i], figures));
+	weir_reply_raw(page->build, "\r\n", 2);
+}
+
 static void workers_section(const struct page *page)
 {
 	unsigned count = weir_store_conf(page->call->store)->workers_count;
 
 	for (unsigned i = 0; i < count; i++) {
-		struct weir_worker_stats stats;
+		struct weir_worker_figures figures;
+		char label[32];
 
-		weir_store_worker_stats(page->call->store, i, &stats);
-		line(page,
-			"worker%u:turns=%" PRIu64 ",busy_turns=%" PRIu64 ",sleeps=%" PRIu64
-			",memory_bytes=%" PRIu64,
-			i, stats.turns, stats.busy_turns, stats.sleeps, stats.mem.used_bytes);
-		line(page,
-			"worker%u_writes:tasks=%" PRIu64 ",ok=%" PRIu64 ",refused=%" PRIu64
-			",unknown=%" PRIu64 ",queued=%" PRIu64 ",pending=%" PRIu64,
-			i, stats.replica.tasks, stats.replica.answers_ok, stats.replica.answers_err,
-			stats.replica.answers_unknown, stats.replica.queued_now,
-			stats.replica.pending_now);
-		line(page,
-			"worker%u_copies:deltas_sent=%" PRIu64 ",deltas_applied=%" PRIu64
-			",deltas_refused=%" PRIu64 ",buckets_shipped=%" PRIu64
-			",buckets_received=%" PRIu64 ",corruptions=%" PRIu64,
-			i, stats.replica.deltas_sent, stats.replica.deltas_applied,
-			stats.replica.deltas_refused, stats.replica.buckets_shipped,
-			stats.replica.buckets_received, stats.replica.corruptions);
-		line(page,
-			"worker%u_link:tx_frames=%" PRIu64 ",tx_bytes=%" PRIu64
-			",rx_frames=%" PRIu64 ",rx_bytes=%" PRIu64 ",retransmits=%" PRIu64
-			",sessions=%" PRIu64,
-			i, stats.link.tx_frames, stats.link.tx_bytes, stats.link.rx_frames,
-			stats.link.rx_bytes, stats.link.retransmits, stats.link.sessions);
-		line(page,
-			"worker%u_dropped:bad_truncated=%" PRIu64 ",bad_checksum=%" PRIu64
-			",bad_foreign=%" PRIu64 ",bad_stale=%" PRIu64 ",bad_messages=%" PRIu64,
-			i, stats.link.bad_truncated, stats.link.bad_checksum,
-			stats.link.bad_foreign, stats.link.bad_stale, stats.replica.bad_messages);
+		weir_figures_worker(page->call->store, i, &figures);
+		snprintf(label, sizeof(label), "worker%u", i);
+		metrics_line(page, WEIR_METRICS_WORKER, &figures, label);
+		snprintf(label, sizeof(label), "worker%u_link", i);
+		metrics_line(page, WEIR_METRICS_LINK, &figures, label);
 	}
-}
-
-struct devices {
-	const struct weir_store *store;
-	unsigned count, master, standby, open;
-	uint64_t flows;
-};
-
-static bool device_visit(void *ctx, const struct weir_device *device)
-{
-	struct weir_device_status status;
-	struct devices *devices = ctx;
-
-	weir_device_status(devices->store, device, &status);
-	devices->count++;
-	devices->master += status.role == WEIR_ROLE_MASTER;
-	devices->standby += status.role == WEIR_ROLE_BACKUP;
-	devices->open += status.open;
-	devices->flows += status.flows;
-	return true;
-}
-
-static void devices_section(const struct page *page)
-{
-	struct devices devices = {.store = page->call->store};
-
-	weir_store_devices(page->call->store, device_visit, &devices);
-	line(page, "devices:%u", devices.count);
-	line(page, "devices_master:%u", devices.master);
-	line(page, "devices_standby:%u", devices.standby);
-	line(page, "devices_open:%u", devices.open);
-	line(page, "flows:%" PRIu64, devices.flows);
 }
 
 static const struct {
@@ -158,7 +132,7 @@ static const struct {
 	{"Server", server_section},
 	{"Clients", clients_section},
 	{"Stats", stats_section},
-	{"Devices", devices_section},
+	{"Node", node_section},
 	{"Workers", workers_section},
 };
 

@@ -112,7 +112,7 @@ class BadInput(lab.ClusterTest):
 
     def bad_frames(self, node):
         causes = ("bad_truncated", "bad_checksum", "bad_foreign", "bad_stale")
-        return sum(weir.workers_sum(self.ground.socket(node), "_dropped", cause) for cause in causes)
+        return sum(weir.workers_sum(self.ground.socket(node), cause) for cause in causes)
 
 
 class BadStart(lab.ClusterTest):

@@ -31,6 +31,8 @@ static const struct ctl_verb verbs[] = {
 	{"purge", 1, 2, "DEVICE [APP]", "take all flows out, or those of one app", ctl_purge},
 	{"verify", 2, 2, "[--acked LOG] DEVICE FILE",
 		"hold the store against a file, or against its lines that LOG names", ctl_verify},
+	{"top", 0, 0, "[-d SECONDS] [-n COUNT]",
+		"what each node does now, every second; ends after COUNT, or on q", ctl_top},
 };
 
 #define VERBS_COUNT (sizeof(verbs) / sizeof(verbs[0]))
@@ -163,7 +165,9 @@ static int global_options(int argc, char **argv, struct ctl *ctl, struct weir_cl
 /* Options and arguments behind the verb. */
 static int verb_options(int argc, char **argv, struct ctl *ctl, struct weir_client_conf *conf)
 {
-	const char *letters = ctl->verb->run == ctl_flows ? "scnh" : "h";
+	const char *letters = ctl->verb->run == ctl_flows ? "scnh"
+			      : ctl->verb->run == ctl_top ? "d:n:h"
+							  : "h";
 	int code, status = -1;
 
 	optind = 0;
@@ -172,6 +176,10 @@ static int verb_options(int argc, char **argv, struct ctl *ctl, struct weir_clie
 			ctl->brief = true;
 		else if (code == 'c')
 			ctl->counts = true;
+		else if (code == 'd')
+			ctl->period = optarg;
+		else if (code == 'n' && ctl->verb->run == ctl_top)
+			ctl->rounds = optarg;
 		else if (code == 'n')
 			ctl->bare = true;
 		else
@@ -194,7 +202,7 @@ static void log_nothing(enum weir_log_room room, enum weir_log_level level, cons
 int main(int argc, char **argv)
 {
 	struct weir_client_conf conf = {.sockets = getenv("WEIR_SOCKET")};
-	struct ctl ctl = {.progress = isatty(STDERR_FILENO)};
+	struct ctl ctl = {.conf = &conf, .progress = isatty(STDERR_FILENO)};
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);

@@ -25,13 +25,15 @@ enum ctl_exit {
 /** A run of weirctl: options, and the words behind the verb. */
 struct ctl {
 	struct weir_session *session;
+	const struct weir_client_conf *conf; /**< what the session was opened with */
 	const struct ctl_verb *verb;
 	int argc;
 	char **argv; /**< arguments of the verb; argv[0] is the first */
 	bool json, progress, local;
-	bool brief, counts, bare; /**< flows -s, -c, -n */
-	const char *acked_log;    /**< add-flows --acked-log */
-	const char *acked;        /**< verify --acked */
+	bool brief, counts, bare;    /**< flows -s, -c, -n */
+	const char *period, *rounds; /**< top -d, -n; NULL: not said */
+	const char *acked_log;       /**< add-flows --acked-log */
+	const char *acked;           /**< verify --acked */
 };
 
 struct ctl_verb {
@@ -56,6 +58,7 @@ int ctl_purge(struct ctl *ctl);
 int ctl_add_flows(struct ctl *ctl);
 int ctl_del_flows(struct ctl *ctl);
 int ctl_verify(struct ctl *ctl);
+int ctl_top(struct ctl *ctl);
 
 /* ------------------------------------------------------------------------- asking (ask.c) --- */
 

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 
 #define FAKE_DEVICES_MAX 512
@@ -423,8 +424,22 @@ const struct weir_store_conf *weir_store_conf(const struct weir_store *store)
 void weir_store_worker_stats(
 	const struct weir_store *store, unsigned worker, struct weir_worker_stats *stats)
 {
-	memset(stats, 0, sizeof(*stats));
-	stats->turns = 10 + worker;
+	uint64_t now_ns = weir_clock_ns();
+
+	/* All grows evenly: rates are always the same. */
+	*stats = (struct weir_worker_stats){.turns = 10 + worker,
+		.run_ns = now_ns,
+		.busy_ns = now_ns / 4,
+		.waiting_now = 3,
+		.replica = {.tasks = now_ns / 20000,
+			.deltas_applied = now_ns / 20000,
+			.answers_ok = now_ns / 25000,
+			.answers_err = now_ns / 100000,
+			.answers_unknown = now_ns / 1000000,
+			.queued_now = 4,
+			.pending_now = 5},
+		.link = {.tx_bytes = now_ns / 1000, .rx_bytes = now_ns / 500},
+		.mem = {.used_bytes = 6000000}};
 }
 
 uint64_t weir_store_lease_ns(const struct weir_store *store)

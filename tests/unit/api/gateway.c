@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "peer.h"
+#include "telemetry/telemetry.h"
 
 #define ADD(match) "FLOW.ADD d1 " match ",actions=drop\r\n"
 
@@ -928,6 +929,52 @@ static void info_has_sections(void **state)
 	peer_stop(&peer);
 }
 
+/* Reads a bulk reply, which is a text. */
+static void bulk_read(int fd, char *text, size_t room)
+{
+	size_t at = 0, len;
+
+	peer_line(fd, text, room);
+	assert_int_equal(text[0], '$');
+	len = strtoul(text + 1, NULL, 10) + 2;
+	assert_true(len < room);
+	while (at < len) {
+		ssize_t more = read(fd, text + at, len - at);
+
+		assert_true(more > 0);
+		at += (size_t)more;
+	}
+	text[len] = '\0';
+}
+
+static void info_tells_every_metric_under_its_name(void **state)
+{
+	static const char *const begin[] = {
+		[WEIR_METRICS_NODE] = "\n", [WEIR_METRICS_WORKER] = ",", [WEIR_METRICS_LINK] = ","};
+	struct peer peer = peer_start(&(struct fake_conf){0});
+	int fd = peer_connect(&peer);
+	char text[16384], label[64];
+
+	peer_send(fd, "INFO\r\n");
+	bulk_read(fd, text, sizeof(text));
+	assert_non_null(strstr(text, "\nworker0:turns="));
+	assert_non_null(strstr(text, "\nworker0_link:tx_frames="));
+	for (unsigned group = 0; group < WEIR_METRIC_GROUPS; group++) {
+		unsigned count;
+		const struct weir_metric *metrics = weir_metrics(group, &count);
+
+		/* The first metric of a line stands behind the line's own name. */
+		for (unsigned i = group == WEIR_METRICS_NODE ? 0 : 1; i < count; i++) {
+			snprintf(label, sizeof(label), "%s%s%c", begin[group], metrics[i].name,
+				group == WEIR_METRICS_NODE ? ':' : '=');
+			if (strstr(text, label) == NULL)
+				fail_msg("no %s", metrics[i].name);
+		}
+	}
+	close(fd);
+	peer_stop(&peer);
+}
+
 /* ------------------------------------------------------------------------------ start, end --- */
 
 static void live_socket_is_refused_and_a_stale_one_replaced(void **state)
@@ -1035,6 +1082,7 @@ int main(void)
 		cmocka_unit_test(not_master_names_the_master_and_its_socket),
 		cmocka_unit_test(every_error_of_a_task_reaches_its_client),
 		cmocka_unit_test(info_has_sections),
+		cmocka_unit_test(info_tells_every_metric_under_its_name),
 		cmocka_unit_test(live_socket_is_refused_and_a_stale_one_replaced),
 		cmocka_unit_test(stop_answers_what_is_under_way),
 		cmocka_unit_test(gateway_ends_with_its_store),

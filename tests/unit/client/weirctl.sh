@@ -6,6 +6,7 @@ set -u
 dir=$(mktemp -d)
 sock=$dir/node.sock
 ctl=$(realpath "$2")
+here=$(dirname "$(realpath "$0")")
 mkfifo "$dir/in"
 "$1" "$sock" <"$dir/in" >"$dir/started" &
 node=$!
@@ -184,6 +185,42 @@ run 0 del-flows s1 flows
 run 0 flows -c PENDING_REMOVE s1
 has 'a file is removed' "$out" 's1: 5998 flows'
 
+# The false node's counters grow evenly: so much a second, whatever the machine does meanwhile.
+run 0 top -d 0.2 -n 2
+has 'top shows what each node does' "$out" 'every 0.2 s: 1 of 1 nodes answer' \
+	'n1: master of 2, standby of 0' 'worker 0   25.0' 'worker 1   25.0' 'all        25.0' '2500 ns'
+has 'once a period' "$(grep -c 'nodes answer' out)" 2
+run 0 --json top -d 0.2 -n 3
+has 'top prints a line a period as JSON' "$(wc -l <out)" 3
+head -1 out >line && mv line out
+json 'of the node' 'j["nodes"][0]["node"], j["nodes"][0]["devices_master"]' 'n1 2'
+json 'with rates of its workers' '[(w["worker"], round(w["busy_share"], 2),
+	round(w["operations_per_s"], -3), round(w["answers_ok_per_s"], -3),
+	round(w["tx_bytes_per_s"], -4), round(w["rx_bytes_per_s"], -4), round(w["operation_ns"], -1),
+	w["tasks_waiting"], w["tasks_queued"], w["writes_pending"], w["memory_used_bytes"])
+	for w in j["nodes"][0]["workers"]][1]' \
+	'(1, 0.25, 100000.0, 40000.0, 1000000.0, 2000000.0, 2500.0, 3, 4, 5, 6000000)'
+json 'and their sum' 'round(j["nodes"][0]["operations_per_s"], -3), j["nodes"][0]["writes_pending"]' \
+	'200000.0 10'
+sock=$dir/nobody.sock,$dir/node.sock
+run 0 top -d 0.1 -n 1
+has 'a node that does not answer is told among others' "$out" '1 of 2 nodes answer' \
+	'nobody.sock: no answer' 'n1: master of 2'
+sock=$dir/node.sock
+for wrong in '-d 0' '-d x' '-d nan' '-d 3601' '-n 0' '-n x' '-n -1' extra; do
+	# shellcheck disable=SC2086
+	run 2 top $wrong
+done
+has 'wrong periods and counts are told with the right ones' \
+	"$(for o in -d -n; do timeout 60 "$ctl" -s "$sock" top $o x 2>&1; done)" \
+	'-d is a number of seconds from 0.1 to 3600' '-n is a number from 1'
+for key in q '\x03'; do
+	has "on a terminal top draws in place and ends on $key" \
+		"$(timeout 60 python3 "$here/terminal.py" "$key" "$ctl" -s "$sock" top \
+			-d 0.1 2>&1)" \
+		'exit status 0' 'drawn in place' 'cursor shown' 'terminal as before'
+done
+
 run 2
 has 'no verb: usage' "$err" 'usage: weirctl' add-flows
 run 2 fly
@@ -201,11 +238,15 @@ run 0 --version
 sock=$dir/nobody.sock
 run 3 nodes
 has 'no answer is told' "$err" 'no answer' 'nobody.sock'
+run 3 top -n 1
+has 'by top too' "$err" 'no answer' 'nobody.sock'
 run 3 --timeout 300 add-flows d1 flows
 has 'by add-flows too' "$err$out" 'no answer' 'acknowledged 0'
 sock=,
 run 3 nodes
 has 'no socket at all is told' "$err" 'no socket is named'
+run 3 top
+has 'by top too' "$err" 'no socket is named'
 out=$(WEIR_SOCKET=$dir/nobody.sock,$dir/node.sock timeout 60 "$ctl" nodes)
 has 'the environment names sockets' "$out" n1
 exit $failed

@@ -93,6 +93,7 @@ struct watched {
 	char *socket;
 	struct weir_session *session;
 	struct look before, now;
+	char error[256]; /* why it does not answer */
 };
 
 struct top {
@@ -181,6 +182,11 @@ static void look_at(struct watched *watched)
 	watched->now = (struct look){.answers = reply != NULL && reply->type == REDIS_REPLY_STRING};
 	if (watched->now.answers)
 		look_read(reply->str, &watched->now);
+	else
+		snprintf(watched->error, sizeof(watched->error), "%s",
+			reply == NULL                      ? weir_client_error(watched->session)
+			: reply->type == REDIS_REPLY_ERROR ? reply->str
+							   : "what it says is no INFO");
 	if (reply != NULL)
 		freeReplyObject(reply);
 }
@@ -285,7 +291,7 @@ static void node_print(FILE *to, const struct watched *watched)
 	if (!look->answers) {
 		fprintf(to, "%s: no answer: %s\n",
 			watched->before.node[0] != '\0' ? watched->before.node : watched->socket,
-			weir_client_error(watched->session));
+			watched->error);
 		return;
 	}
 	fprintf(to,
@@ -367,7 +373,10 @@ static void node_json(const struct watched *watched)
 	printf("{\"socket\":");
 	ctl_json_text(stdout, watched->socket);
 	printf(",\"answers\":%s", look->answers ? "true" : "false");
-	if (look->answers) {
+	if (!look->answers) {
+		printf(",\"error\":");
+		ctl_json_text(stdout, watched->error);
+	} else {
 		printf(",\"node\":");
 		ctl_json_text(stdout, look->node);
 		for (unsigned i = 0; i < NODE_FIGURES; i++)
@@ -536,8 +545,7 @@ static int rounds_run(struct top *top, long rounds)
 
 	if (look_at_all(top) == 0) {
 		fprintf(stderr, "weirctl: no answer: %s\n",
-			top->count > 0 ? weir_client_error(top->nodes[0].session)
-				       : "no socket is named");
+			top->count > 0 ? top->nodes[0].error : "no socket is named");
 		return CTL_NO_ANSWER;
 	}
 	terminal_begin(top);

@@ -206,6 +206,33 @@ sock=$dir/nobody.sock,$dir/node.sock
 run 0 top -d 0.1 -n 1
 has 'a node that does not answer is told among others' "$out" '1 of 2 nodes answer' \
 	'nobody.sock: no answer' 'n1: master of 2'
+# script ANSWER...: a node that answers with these, one after the other, from now on
+script() {
+	coproc python3 "$here/scripted.py" "$dir/scripted.sock" "$@"
+	read -r -t 30 <&"${COPROC[0]}"
+	sock=$dir/scripted.sock
+}
+script_end() {
+	exec {COPROC[1]}>&-
+	wait "$COPROC_PID"
+}
+script 'node:n7\nworkers:1\nworker0:run_ns=9000000000,busy_ns=8000000000,operations=5000000' \
+	'node:n7\nworkers:1\nworker0:run_ns=2000000000,busy_ns=500000000,operations=1000'
+run 0 --json top -d 0.1 -n 1
+json 'a node that has begun anew counts from nothing' \
+	'[(n["node"], n["busy_share"], n["operations_per_s"], n["operation_ns"]) for n in j["nodes"]]' \
+	"[('n7', 0.25, 500.0, 500000.0)]"
+script_end
+script '-NOAUTH first say who you are'
+run 3 top -n 1
+has 'an error of the node is told' "$err" 'NOAUTH first say'
+script_end
+script 'node:n7' '-ERR no' ',=:=,\nworkers:4000000000\nworker0:run_ns' ''
+run 0 --json top -d 0.1 -n 3
+has 'what is no INFO does no harm' "$(cat out)" '"answers":false,"error":"ERR no"' '"node":"?"'
+run 0 top -d 0.1 -n 1
+script_end
+
 sock=$dir/node.sock
 for wrong in '-d 0' '-d x' '-d nan' '-d 3601' '-n 0' '-n x' '-n -1' extra; do
 	# shellcheck disable=SC2086

@@ -200,6 +200,49 @@ static void frames_for_a_worker_that_does_not_take_them_are_dropped(void **state
 	rte_mempool_free(pool);
 }
 
+/* Also where it has come round. */
+static void a_ring_says_how_many_are_in_it(void **state)
+{
+	struct rte_ring *ring = weir_ring_create(8, WEIR_RING_MP | RING_F_SC_DEQ);
+	void *out[8], *in[8] = {NULL};
+
+	assert_non_null(ring);
+	for (unsigned round = 0; round < 10; round++) {
+		assert_int_equal(weir_ring_count(ring), 0);
+		assert_int_equal(rte_ring_enqueue_burst(ring, in, 3, NULL), 3);
+		assert_int_equal(weir_ring_count(ring), 3);
+		assert_int_equal(rte_ring_enqueue_burst(ring, in, 8, NULL), 5);
+		assert_int_equal(weir_ring_count(ring), 8);
+		assert_int_equal(rte_ring_sc_dequeue_burst(ring, out, 8, NULL), 8);
+	}
+	free(ring);
+}
+
+static void tasks_that_no_worker_has_taken_are_seen_waiting(void **state)
+{
+	struct weir_store_conf conf = town_conf("n1", 1);
+	struct weir_store *store = weir_store_create(&conf);
+	struct weir_gate *gate = weir_gate_open(store);
+	struct weir_worker_stats stats;
+	struct weir_task *task;
+
+	for (unsigned i = 0; i < 5; i++)
+		weir_gate_submit(gate, gate_task(gate, WEIR_OP_ADD, "d", i));
+	weir_gate_flush(gate);
+	weir_store_worker_stats(store, 0, &stats);
+	assert_int_equal(stats.waiting_now, 5);
+	assert_int_equal(stats.turns, 0);
+	assert_int_equal(stats.run_ns, 0);
+	assert_int_equal(stats.busy_ns, 0);
+	weir_worker_sweep(&store->workers[0]);
+	weir_store_worker_stats(store, 0, &stats);
+	assert_int_equal(stats.waiting_now, 0);
+	while (weir_gate_poll(gate, &task, 1) == 1)
+		weir_gate_task_free(gate, task);
+	weir_gate_close(gate);
+	weir_store_destroy(store);
+}
+
 static void a_store_that_never_ran_is_taken_down(void **state)
 {
 	struct weir_store_conf conf = town_conf("n1", 32);
@@ -226,6 +269,8 @@ int main(void)
 		cmocka_unit_test(senseless_settings_make_no_store),
 		cmocka_unit_test(reports_that_find_no_room_wait_in_order),
 		cmocka_unit_test(frames_for_a_worker_that_does_not_take_them_are_dropped),
+		cmocka_unit_test(a_ring_says_how_many_are_in_it),
+		cmocka_unit_test(tasks_that_no_worker_has_taken_are_seen_waiting),
 		cmocka_unit_test(a_store_that_never_ran_is_taken_down),
 	};
 

@@ -138,8 +138,10 @@ void weir_idle_rest(struct weir_idler *idler, enum weir_idle policy, uint32_t sl
 /** Figures of a worker as others may read them. */
 struct weir_worker_shown {
 	_Atomic uint64_t turns, busy_turns, sleeps, run_ns, busy_ns, steer_drops;
-	_Atomic uint32_t lock; /**< sequence: odd while replica is written */
+	_Atomic uint32_t lock; /**< sequence: odd while what follows is written */
 	_Atomic uint64_t replica[sizeof(struct weir_replica_stats) / sizeof(uint64_t)];
+	/** Of links that are no more. */
+	_Atomic uint64_t links_gone[sizeof(struct weir_link_stats) / sizeof(uint64_t)];
 };
 
 struct weir_worker {

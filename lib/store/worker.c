@@ -134,6 +134,23 @@ static const struct weir_link_ops link_ops = {
 
 /* ------------------------------------------------------------------ from the control core --- */
 
+/* The link goes, what it has counted stays: in one step for those who read it. */
+static void link_figures_keep(struct weir_worker *worker)
+{
+	struct weir_worker_shown *shown = &worker->shown;
+	struct weir_link_stats stats;
+	uint64_t words[sizeof(stats) / sizeof(uint64_t)];
+
+	weir_link_stats(worker->link, &stats);
+	memcpy(words, &stats, sizeof(stats));
+	atomic_fetch_add(&shown->lock, 1);
+	for (unsigned i = 0; i < RTE_DIM(words); i++)
+		atomic_store_explicit(&shown->links_gone[i], shown->links_gone[i] + words[i],
+			memory_order_release);
+	atomic_store_explicit(&worker->link, NULL, memory_order_release);
+	atomic_fetch_add(&shown->lock, 1);
+}
+
 /*
  * A node in a new life is another end of the link: its sessions are over. It happens hardly ever,
  * so the worker may wait for whoever reads the link's figures.
@@ -142,7 +159,7 @@ static void link_drop(struct weir_worker *worker)
 {
 	struct weir_link *link = worker->link;
 
-	atomic_store_explicit(&worker->link, NULL, memory_order_release);
+	link_figures_keep(worker);
 	weir_rcu_wait();
 	for (unsigned peer = 0; peer < WEIR_NODES_MAX; peer++)
 		for (unsigned channel = 0; channel < WEIR_WORKERS_MAX; channel++)
@@ -480,17 +497,41 @@ void weir_worker_free(struct weir_worker *worker)
 
 /* ---------------------------------------------------------------------------- statistics --- */
 
-static void read_replica(const struct weir_worker_shown *shown, struct weir_replica_stats *stats)
+static void words_read(const _Atomic uint64_t *from, void *to, size_t bytes)
 {
-	uint64_t words[sizeof(*stats) / sizeof(uint64_t)];
+	uint64_t *words = to;
+
+	for (size_t i = 0; i < bytes / sizeof(uint64_t); i++)
+		words[i] = atomic_load_explicit(&from[i], memory_order_acquire);
+}
+
+/* What the link counts now and those before it have counted. */
+static void read_link(const struct weir_worker *worker, struct weir_link_stats *stats)
+{
+	const struct weir_link *link = atomic_load_explicit(&worker->link, memory_order_acquire);
+	uint64_t now[sizeof(*stats) / sizeof(uint64_t)] = {0}, sum[RTE_DIM(now)];
+	struct weir_link_stats of_link;
+
+	words_read(worker->shown.links_gone, sum, sizeof(sum));
+	if (link != NULL) {
+		weir_link_stats(link, &of_link);
+		memcpy(now, &of_link, sizeof(now));
+	}
+	for (unsigned i = 0; i < RTE_DIM(sum); i++)
+		sum[i] += now[i];
+	memcpy(stats, sum, sizeof(*stats));
+}
+
+static void read_shown(const struct weir_worker *worker, struct weir_worker_stats *stats)
+{
+	const struct weir_worker_shown *shown = &worker->shown;
 	uint32_t before;
 
 	do {
 		before = atomic_load(&shown->lock);
-		for (unsigned i = 0; i < RTE_DIM(words); i++)
-			words[i] = atomic_load_explicit(&shown->replica[i], memory_order_acquire);
+		words_read(shown->replica, &stats->replica, sizeof(stats->replica));
+		read_link(worker, &stats->link);
 	} while (before % 2 != 0 || before != atomic_load(&shown->lock));
-	memcpy(stats, words, sizeof(*stats));
 }
 
 void weir_store_worker_stats(
@@ -498,7 +539,6 @@ void weir_store_worker_stats(
 {
 	const struct weir_worker *worker = &store->workers[number];
 	const struct weir_worker_shown *shown = &worker->shown;
-	const struct weir_link *link;
 
 	weir_assert(number < store->conf.workers_count);
 	memset(stats, 0, sizeof(*stats));
@@ -509,9 +549,6 @@ void weir_store_worker_stats(
 	stats->busy_ns = atomic_load_explicit(&shown->busy_ns, memory_order_relaxed);
 	stats->steer_drops = atomic_load_explicit(&shown->steer_drops, memory_order_relaxed);
 	stats->waiting_now = weir_ring_count(worker->tasks);
-	read_replica(shown, &stats->replica);
-	link = atomic_load_explicit(&worker->link, memory_order_acquire);
-	if (link != NULL)
-		weir_link_stats(link, &stats->link);
+	read_shown(worker, stats);
 	weir_mem_stats(worker->mem, &stats->mem);
 }

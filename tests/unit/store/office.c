@@ -59,6 +59,19 @@ void office_silent(struct office *office, bool silent)
 	office->silent = silent;
 }
 
+void office_fence(struct office *office, const char *node)
+{
+	/* Somebody of the same name with a later life: he is believed, and gone at once. */
+	struct weir_coord_request request = {
+		.kind = WEIR_COORD_RENEW, .node = node, .incarnation = 1000, .lease_ms = 1};
+	struct weir_coord_answer answer;
+
+	pthread_mutex_lock(&office->lock);
+	weir_coord_rules_apply(office->rules, &request, weir_clock_ns(), &answer);
+	pthread_mutex_unlock(&office->lock);
+	weir_assert(answer.err == 0);
+}
+
 static void ask(struct weir_coord *coord, const struct weir_coord_request *request)
 {
 	struct desk *desk = (struct desk *)coord;

@@ -21,6 +21,9 @@ void office_destroy(struct office *office);
 /** From now on what is asked waits (true), or is answered again. */
 void office_silent(struct office *office, bool silent);
 
+/** From now on the node's life is over: it is fenced when it asks next, and registers anew. */
+void office_fence(struct office *office, const char *node);
+
 /** A driver on it. */
 struct weir_coord *office_coord(struct office *office, struct event_base *base,
 	const struct weir_coord_events *events, void *ctx);

@@ -237,6 +237,45 @@ static void a_node_that_comes_back_empty_is_brought_up_to_date(void **state)
 	assert_true(equal(FLOWS + 20));
 }
 
+/* Each is at least what it was; @return all frames that the node has sent */
+static uint64_t link_figures_grow(unsigned node, struct weir_link_stats *before)
+{
+	struct weir_worker_stats stats;
+	uint64_t was[sizeof(*before) / sizeof(uint64_t)], is[sizeof(was) / sizeof(was[0])];
+
+	weir_store_worker_stats(houses[node].store, 0, &stats);
+	memcpy(was, before, sizeof(was));
+	memcpy(is, &stats.link, sizeof(is));
+	for (unsigned i = 0; i < sizeof(is) / sizeof(is[0]); i++)
+		assert_true(is[i] >= was[i]);
+	*before = stats.link;
+	return stats.link.tx_frames;
+}
+
+static uint64_t life_of(unsigned node)
+{
+	struct weir_node self;
+
+	return weir_store_nodes(houses[node].store, &self, 1) == 1 ? self.incarnation : 0;
+}
+
+static void link_figures_outlive_the_link(void **state)
+{
+	struct weir_link_stats before = {0};
+	uint64_t frames;
+
+	device_make();
+	write_flows(0, FLOWS);
+	assert_true(link_figures_grow(1, &before) > 0);
+	office_fence(office, "b");
+	wait_for(gate, link_figures_grow(1, &before) > 0 && life_of(1) > 1000);
+	wait_for(gate, link_figures_grow(1, &before) > 0 && two_in_sync(0) && equal(FLOWS));
+	frames = before.tx_frames;
+	write_flows(FLOWS, FLOWS + 100);
+	assert_true(link_figures_grow(1, &before) > frames);
+	assert_true(before.sessions >= 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -247,6 +286,7 @@ int main(void)
 		TEST(mastership_moves_with_all_flows),
 		TEST(a_node_that_leaves_hands_over_first),
 		TEST(a_node_that_comes_back_empty_is_brought_up_to_date),
+		TEST(link_figures_outlive_the_link),
 	};
 
 	town_begin();

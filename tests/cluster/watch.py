@@ -4,6 +4,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import socket
 import threading
@@ -22,7 +23,8 @@ class Telemetry:
     """A client of DPDK's telemetry socket, as dpdk-telemetry.py is one."""
 
     def __init__(self, prefix):
-        path = pathlib.Path("/var/run/dpdk") / prefix / "dpdk_telemetry.v2"
+        run = pathlib.Path(os.environ.get("RUNTIME_DIRECTORY", "/var/run"))
+        path = run / "dpdk" / prefix / "dpdk_telemetry.v2"
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(5)
         self.socket.connect(str(path))

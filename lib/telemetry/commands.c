@@ -264,6 +264,26 @@ static int link_stats(const struct weir_store *store, const char *params, struct
 	return worker_metrics(store, params, WEIR_METRICS_LINK, data);
 }
 
+static int metric_list(
+	const struct weir_store *store, const char *params, struct rte_tel_data *data)
+{
+	rte_tel_data_start_dict(data);
+	for (unsigned group = 0; group < WEIR_METRIC_GROUPS; group++) {
+		unsigned count;
+		const struct weir_metric *metrics = weir_metrics(group, &count);
+
+		for (unsigned i = 0; i < count; i++) {
+			bool counter = metrics[i].kind == WEIR_METRIC_COUNTER;
+			char text[RTE_TEL_MAX_STRING_LEN];
+
+			snprintf(text, sizeof(text), "%s: %s", counter ? "counter" : "gauge",
+				metrics[i].help);
+			rte_tel_data_add_dict_string(data, metrics[i].name, text);
+		}
+	}
+	return 0;
+}
+
 /* ------------------------------------------------------------------------------ commands --- */
 
 static const struct command {
@@ -282,6 +302,7 @@ static const struct command {
 	{"/weir/worker/stats", worker_stats, "Figures of one worker. Parameters: int worker"},
 	{"/weir/link/stats", link_stats,
 		"Figures of one worker's link to its peers. Parameters: int worker"},
+	{"/weir/metric/list", metric_list, "What each figure means. No parameters"},
 };
 
 /* DPDK 22.11 hands a command nothing but its name: what it is asked about stands here. */

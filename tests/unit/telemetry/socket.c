@@ -181,7 +181,7 @@ static void commands_are_listed_with_their_help(void **state)
 {
 	static const char *const commands[] = {"/weir/info", "/weir/node/list", "/weir/node/info",
 		"/weir/peer/list", "/weir/device/list", "/weir/device/info", "/weir/worker/list",
-		"/weir/worker/stats", "/weir/link/stats"};
+		"/weir/worker/stats", "/weir/link/stats", "/weir/metric/list"};
 	char question[64];
 
 	for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
@@ -206,6 +206,24 @@ static void replies_have_every_metric_of_their_group(void **state)
 	all_of(ask("/weir/info"), WEIR_METRICS_NODE);
 	all_of(ask("/weir/worker/stats,0"), WEIR_METRICS_WORKER);
 	all_of(ask("/weir/link/stats,0"), WEIR_METRICS_LINK);
+}
+
+static void each_metric_is_explained(void **state)
+{
+	const char *reply = ask("/weir/metric/list");
+	char text[256];
+
+	for (unsigned group = 0; group < WEIR_METRIC_GROUPS; group++) {
+		unsigned count;
+		const struct weir_metric *metrics = weir_metrics(group, &count);
+
+		for (unsigned i = 0; i < count; i++) {
+			snprintf(text, sizeof(text), "\"%s\":\"%s: %s\"", metrics[i].name,
+				metrics[i].kind == WEIR_METRIC_COUNTER ? "counter" : "gauge",
+				metrics[i].help);
+			assert_non_null(strstr(reply, text));
+		}
+	}
 }
 
 static void a_node_says_who_it_is(void **state)
@@ -528,6 +546,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(commands_are_listed_with_their_help),
 		TEST(replies_have_every_metric_of_their_group),
+		TEST(each_metric_is_explained),
 		TEST(a_node_says_who_it_is),
 		TEST(nodes_and_peers_are_listed),
 		TEST(workers_are_listed),

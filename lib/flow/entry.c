@@ -4,6 +4,7 @@
 
 #include <xxhash.h>
 
+#include "base/defect.h"
 #include "base/err.h"
 #include "flow/flow.h"
 
@@ -49,7 +50,9 @@ int weir_flow_state_from_name(const char *name, size_t len)
 
 uint64_t weir_entry_hash(const struct weir_entry *entry)
 {
-	uint64_t seed = entry->created * 0x9e3779b97f4a7c15ULL + entry->state;
+	uint64_t created = WEIR_DEFECT(DIGEST_NO_CREATED) ? 0 : entry->created;
+	uint64_t state = WEIR_DEFECT(DIGEST_NO_STATE) ? 0 : entry->state;
+	uint64_t seed = created * 0x9e3779b97f4a7c15ULL + state;
 
 	return XXH3_64bits_withSeed(&entry->rule, weir_rule_bytes(&entry->rule), seed);
 }

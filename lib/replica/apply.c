@@ -22,8 +22,13 @@ static struct change put_new(struct weir_replica *r, struct weir_bucket *bucket,
 	struct weir_entry *entry = &r->room.entry;
 	int err;
 
+	if (WEIR_DEFECT(B16) && weir_defect_notes[0] == (uintptr_t)bucket &&
+		weir_defect_notes[1] == r->now_ns)
+		return failed(0);
 	memcpy(entry, &task->entry, weir_entry_bytes(&task->entry));
 	entry->created = weir_hlc_next(&r->hlc, r->wall_ns);
+	if (WEIR_DEFECT(B21))
+		entry->created = weir_hlc_next(&(struct weir_hlc){0}, r->wall_ns);
 	entry->state = WEIR_FLOW_PENDING_ADD;
 	entry->error = 0;
 	entry->packets = old != NULL ? old->packets : 0;
@@ -72,6 +77,10 @@ static struct change removed(
 	struct weir_replica *r, struct weir_bucket *bucket, struct weir_entry *entry)
 {
 	weir_bucket_remove(bucket, r->conf.mem, entry);
+	if (WEIR_DEFECT(B16) && weir_bucket_digest(bucket).count == 0) {
+		weir_defect_notes[0] = (uintptr_t)bucket;
+		weir_defect_notes[1] = r->now_ns;
+	}
 	return replicate(WEIR_WIRE_REMOVE, entry);
 }
 
@@ -95,6 +104,8 @@ struct change weir_apply(
 	case WEIR_OP_REPORT:
 		return report(r, bucket, task, entry);
 	case WEIR_OP_PENDING:
+		if (WEIR_DEFECT(B3) && entry->state != WEIR_FLOW_PENDING_ADD)
+			return failed(0);
 		return set_state(bucket, entry, WEIR_FLOW_PENDING_ADD);
 	case WEIR_OP_REMOVED:
 		if (stored_is_newer(entry, task))

@@ -11,7 +11,7 @@ static uint64_t least_term(const struct share *share, unsigned peer)
 {
 	bool others = share->promised_peer != peer && share->promised_peer != WEIR_NO_PEER;
 
-	return share->promised + others;
+	return share->promised + (others && !WEIR_DEFECT(REFUSED_VAGUE));
 }
 
 /* Guarantee B: whether a message of this term from this peer may be acted upon. A higher term is
@@ -22,6 +22,10 @@ static bool admit(struct weir_replica *r, struct channel *channel, struct share 
 	bool same_master =
 		share->promised_peer == channel->peer || share->promised_peer == WEIR_NO_PEER;
 
+	if ((WEIR_DEFECT(TERM_LOWER) && head->term < share->promised) ||
+		(WEIR_DEFECT(PROMISE_BY_VIEW) && head->term > share->promised) ||
+		(WEIR_DEFECT(SEAL_NO_PROMISE) && head->type == WEIR_WIRE_SEAL))
+		return true;
 	if (head->term > share->promised || (head->term == share->promised && same_master)) {
 		weir_share_promise(r, share, head->term, channel->peer);
 		return true;
@@ -48,7 +52,8 @@ static bool apply_entry(
 {
 	struct weir_entry *stored;
 
-	weir_hlc_seen(&r->hlc, delta->entry->created);
+	if (!WEIR_DEFECT(CREATED_NOT_SEEN))
+		weir_hlc_seen(&r->hlc, delta->entry->created);
 	if (delta->kind == WEIR_WIRE_PUT)
 		return weir_bucket_put(bucket, r->conf.mem, delta->entry, NULL) >= 0;
 	stored = weir_bucket_find(bucket, &delta->entry->rule);
@@ -66,8 +71,8 @@ static bool apply(struct weir_replica *r, struct share *share, uint64_t term,
 	if ((r->own & 1U << weir_bucket_shard(delta->bucket)) == 0)
 		return false;
 	bucket = weir_table_bucket_make(share->table, r->conf.mem, delta->bucket);
-	if (bucket == NULL || weir_bucket_digest(bucket).seq + 1 != delta->seq ||
-		weir_bucket_digest(bucket).term > term)
+	if (bucket == NULL || weir_bucket_digest(bucket).term > term ||
+		(weir_bucket_digest(bucket).seq + 1 != delta->seq && !WEIR_DEFECT(DELTA_GAP)))
 		return false;
 	if (delta->kind == WEIR_WIRE_PURGE)
 		weir_bucket_purge(bucket, r->conf.mem, delta->app);
@@ -103,7 +108,7 @@ static void on_check(struct weir_replica *r, struct channel *channel, struct sha
 
 	if (in->bad || !admit(r, channel, share, head))
 		return;
-	if (weir_share_sum(share, shards & r->own).sum == sum)
+	if (weir_share_sum(share, shards & r->own).sum == sum || WEIR_DEFECT(CHECK_DEAF))
 		return;
 	weir_log(WEIR_ROOM_REPLICA, WEIR_LOG_WARNING,
 		"device %016" PRIx64 ": this copy differs from its master's; joining anew",
@@ -125,7 +130,8 @@ static bool stage_fill(struct weir_replica *r, struct channel *channel, struct w
 	int more;
 
 	while ((more = weir_wire_get_entry(in, &r->room)) > 0) {
-		weir_hlc_seen(&r->hlc, r->room.entry.created);
+		if (!WEIR_DEFECT(CREATED_NOT_SEEN))
+			weir_hlc_seen(&r->hlc, r->room.entry.created);
 		if (weir_flow_bucket(r->room.entry.rule.flow_id) != channel->stage_head.number ||
 			weir_bucket_put(channel->stage, r->conf.mem, &r->room.entry, NULL) < 0)
 			return false;
@@ -140,7 +146,7 @@ static bool stage_swap(struct weir_replica *r, struct channel *channel)
 
 	weir_bucket_stamp(channel->stage, digest->term, digest->seq);
 	have = weir_bucket_digest(channel->stage);
-	if (!weir_digest_equal(&have, digest) ||
+	if ((!weir_digest_equal(&have, digest) && !WEIR_DEFECT(STAGE_UNCHECKED)) ||
 		weir_table_swap(channel->stage_share->table, r->conf.mem, channel->stage) != 0)
 		return false;
 	channel->stage = NULL;
@@ -178,8 +184,9 @@ static void on_bucket(struct weir_replica *r, struct channel *channel, struct sh
 		return;
 	}
 	if (part.flags & WEIR_WIRE_REPLY) {
-		if (share->settle == NULL || head->term != share->view.term ||
-			!bucket_set_has(&share->settle->under_way, part.number))
+		if (!WEIR_DEFECT(LATE_BUCKET) &&
+			(share->settle == NULL || head->term != share->view.term ||
+				!bucket_set_has(&share->settle->under_way, part.number)))
 			return;
 	} else if (!admit(r, channel, share, head)) {
 		return;

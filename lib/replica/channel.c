@@ -206,9 +206,14 @@ struct channel *weir_channel_open(struct weir_replica *r, unsigned peer, unsigne
 /** What was awaited here stays needed: only a later attempt, or the coordinator, releases it. */
 void weir_channel_close(struct weir_replica *r, struct channel *channel)
 {
-	while (channel->awaited_head != channel->awaited_tail)
-		weir_master_pending_unref(
-			r, channel->awaited[channel->awaited_head++ & AWAITED_MASK].pending);
+	while (channel->awaited_head != channel->awaited_tail) {
+		struct pending *pending =
+			channel->awaited[channel->awaited_head++ & AWAITED_MASK].pending;
+
+		if (WEIR_DEFECT(RELEASE_ON_BREAK))
+			weir_master_pending_met(r, pending, channel->peer);
+		weir_master_pending_unref(r, pending);
+	}
 	weir_bucket_destroy(channel->stage, r->conf.mem);
 	LIST_REMOVE(channel, link);
 	r->peers[channel->peer].channels[channel->worker] = NULL;

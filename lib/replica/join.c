@@ -57,6 +57,8 @@ void weir_join_break(struct weir_replica *r, struct share *share, struct join *j
 		return;
 	reset(r, join);
 	join->state = JOIN_BROKEN;
+	if (WEIR_DEFECT(RELEASE_ON_LAG))
+		weir_master_release(r, share, join->peer, UINT64_MAX);
 	weir_share_firm(r, share);
 	weir_share_report(
 		r, share, WEIR_REPORT_LAGGING, share->view.term, join->peer, join->attempt);
@@ -275,7 +277,11 @@ void weir_join_digests(struct weir_replica *r, struct share *share, unsigned pee
 		struct weir_digest mine = weir_table_digest(share->table, bucket);
 		const struct weir_digest *theirs = &digests->digests[i];
 
-		if (weir_digest_equal(&mine, theirs)) {
+		if (weir_digest_equal(&mine, theirs) ||
+			(WEIR_DEFECT(B1) && theirs->seq > mine.seq) ||
+			(WEIR_DEFECT(B8) && mine.term != share->view.term) ||
+			(WEIR_DEFECT(DIGEST_VERSION_ONLY) &&
+				weir_digest_compare(&mine, theirs) == 0)) {
 			bucket_set_add(&join->follows, bucket);
 			continue;
 		}
@@ -303,7 +309,8 @@ static bool confirm(struct weir_replica *r, struct share *share, struct join *jo
 		join->confirm[worker] = peer->channels[worker]->sent;
 	}
 	join->confirm_number = share->pending_number;
-	join->must = true;
+	if (!WEIR_DEFECT(MUST_LATE))
+		join->must = true;
 	join->state = JOIN_CONFIRM;
 	return true;
 }
@@ -368,6 +375,8 @@ static bool part_add(void *ctx, struct weir_entry *entry)
 {
 	struct shipment *ship = ctx;
 
+	if (WEIR_DEFECT(B25) && entry->created == ship->r->hlc.last)
+		return true;
 	if (weir_out_left(&ship->out) < weir_wire_entry_bytes(entry)) {
 		part_end(ship, false);
 		part_begin(ship);
@@ -432,6 +441,8 @@ static bool ship_some(struct weir_replica *r, struct share *share, unsigned peer
 static void equal(struct weir_replica *r, struct share *share, struct join *join)
 {
 	join->state = JOIN_EQUAL;
+	if (WEIR_DEFECT(MUST_LATE))
+		join->must = true;
 	weir_master_release(r, share, join->peer, join->confirm_number);
 	weir_share_firm(r, share);
 	weir_counters_all(join);
@@ -491,7 +502,7 @@ void weir_joins_check(struct weir_replica *r, struct share *share)
 		const struct join *join = share->joins[i];
 		const struct peer *peer = &r->peers[join->peer];
 
-		if (join->state != JOIN_EQUAL)
+		if (join->state != JOIN_EQUAL || WEIR_DEFECT(CHECK_NEVER))
 			continue;
 		for (unsigned worker = 0; worker < peer->workers_count; worker++) {
 			uint32_t shards = weir_channel_shards(r, join->peer, worker);

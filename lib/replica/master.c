@@ -36,6 +36,9 @@ static void queue_push(struct weir_replica *r, struct share *share, struct weir_
 		weir_master_answer(r, task, WEIR_BUSY);
 		return;
 	}
+	if (WEIR_DEFECT(B2))
+		task->entry.last_seen_ms = (uintptr_t)weir_table_bucket(
+			share->table, weir_flow_bucket(task->entry.rule.flow_id));
 	task->next = NULL;
 	*share->queue_tail = task;
 	share->queue_tail = &task->next;
@@ -88,6 +91,8 @@ static void pending_overdue(struct weir_replica *r, struct pending *pending)
 	TAILQ_INSERT_TAIL(&pending->share->unmet, pending, link);
 	r->stats.pending_now--;
 	weir_master_answer(r, task, WEIR_UNKNOWN);
+	if (WEIR_DEFECT(ANSWER_TWICE))
+		weir_master_answer(r, task, WEIR_UNKNOWN);
 }
 
 /* Every in-sync copy has it, or nobody asks any more; channels may still name it. */
@@ -106,6 +111,8 @@ static void pending_end(struct weir_replica *r, struct pending *pending, int err
 	if (task == NULL)
 		return;
 	r->stats.pending_now--;
+	if (WEIR_DEFECT(PENDING_DROPPED) && pending->share->phase == PHASE_IDLE)
+		return;
 	weir_master_answer(r, task, err);
 }
 
@@ -121,10 +128,11 @@ void weir_master_pending_met(struct weir_replica *r, struct pending *pending, ui
 {
 	if (pending->need == 0)
 		return;
-	pending->need &= ~(1U << peer);
+	pending->need &= WEIR_DEFECT(ACK_ANY) ? 0 : ~(1U << peer);
 	if (pending->need == 0)
-		pending_end(
-			r, pending, r->now_ns < r->lease_until_ns ? pending->err : WEIR_UNKNOWN);
+		pending_end(r, pending,
+			r->now_ns < r->lease_until_ns || WEIR_DEFECT(LEASE_ONCE) ? pending->err
+										 : WEIR_UNKNOWN);
 }
 
 void weir_master_pending_fail(struct weir_replica *r, struct share *share)
@@ -161,7 +169,7 @@ void weir_master_expire(struct weir_replica *r, struct share *share)
 
 		weir_master_answer(r, task, unfinished(task, WEIR_TIMEOUT));
 	}
-	while (!TAILQ_EMPTY(&share->pending) &&
+	while (!TAILQ_EMPTY(&share->pending) && !WEIR_DEFECT(DEADLINE_IGNORED) &&
 		TAILQ_FIRST(&share->pending)->task->deadline_ns <= r->now_ns)
 		pending_overdue(r, TAILQ_FIRST(&share->pending));
 }
@@ -217,12 +225,14 @@ static void send_change(struct weir_replica *r, struct share *share,
 
 		if (pending != NULL && join->must)
 			pending->need |= 1U << join->peer;
-		if (!sends_to(join) || !bucket_set_has(&join->follows, delta->bucket))
+		if (!sends_to(join) || !bucket_set_has(&join->follows, delta->bucket) ||
+			(WEIR_DEFECT(REMOVE_NOT_SENT) && delta->kind == WEIR_WIRE_REMOVE))
 			continue;
 		channel = weir_channel_of(r, join->peer, weir_bucket_shard(delta->bucket));
 		position = weir_channel_delta(r, channel, share, delta);
 		if (pending != NULL && join->must)
-			weir_channel_await(channel, position, pending);
+			weir_channel_await(
+				channel, position - (WEIR_DEFECT(ACK_PREVIOUS) ? 1 : 0), pending);
 	}
 }
 
@@ -270,7 +280,7 @@ static void observed(struct weir_replica *r, struct share *share, struct scope s
 		const struct join *join = share->joins[i];
 		struct channel *channel = NULL;
 
-		if (!join->must)
+		if (!join->must || WEIR_DEFECT(ACK_UNSEEN))
 			continue;
 		if (follows(join, scope)) {
 			channel = weir_channel_of(r, join->peer, weir_bucket_shard(scope.first));
@@ -296,10 +306,16 @@ static void observed(struct weir_replica *r, struct share *share, struct scope s
 static bool write(struct weir_replica *r, struct share *share, struct weir_task *task)
 {
 	unsigned number = weir_flow_bucket(task->entry.rule.flow_id);
-	bool moving = any_must(share), waits = moving && task->ack == WEIR_ACK_INSYNC;
+	bool moving = any_must(share);
+	bool waits = moving && task->ack == WEIR_ACK_INSYNC && !WEIR_DEFECT(B12);
 	struct weir_bucket *bucket;
 	struct change change;
 
+	if (WEIR_DEFECT(B2) && task->entry.last_seen_ms != 0 &&
+		task->entry.last_seen_ms != (uintptr_t)weir_table_bucket(share->table, number)) {
+		weir_master_answer(r, task, 0);
+		return true;
+	}
 	if (!may_write(r, share, number))
 		return false;
 	bucket = weir_table_bucket_make(share->table, r->conf.mem, number);
@@ -361,7 +377,7 @@ static void purge_bucket(struct weir_replica *r, struct share *share, struct wei
 		weir_bucket_moving(bucket, 1);
 	removed = weir_bucket_purge(bucket, r->conf.mem, task->app);
 	task->removed += removed;
-	if (removed > 0)
+	if (removed > 0 && !WEIR_DEFECT(B20))
 		replicate(r, share, bucket, &delta, NULL, moving);
 	else if (moving)
 		weir_bucket_moving(bucket, -1);
@@ -396,7 +412,7 @@ static bool execute(struct weir_replica *r, struct share *share, struct weir_tas
 		weir_master_answer(r, task, unfinished(task, WEIR_TIMEOUT));
 		return true;
 	}
-	if (r->now_ns >= r->lease_until_ns) {
+	if (r->now_ns >= r->lease_until_ns && !WEIR_DEFECT(LEASE_IGNORED)) {
 		weir_master_answer(r, task, unfinished(task, WEIR_FENCED));
 		return true;
 	}
@@ -414,9 +430,12 @@ static bool execute(struct weir_replica *r, struct share *share, struct weir_tas
 /** Waiting tasks run before any newer one, in order, once (guarantee C). */
 void weir_master_drain(struct weir_replica *r, struct share *share)
 {
-	while (share->queue_head != NULL && share->phase == PHASE_ACTIVE) {
+	while (share->queue_head != NULL &&
+		share->phase == (WEIR_DEFECT(B4) ? PHASE_SETTLED : PHASE_ACTIVE)) {
 		struct weir_task *task = queue_pop(r, share);
 
+		if (WEIR_DEFECT(DRAIN_TWICE))
+			execute(r, share, task);
 		if (execute(r, share, task))
 			continue;
 		task->next = share->queue_head;
@@ -435,8 +454,8 @@ void weir_replica_task(struct weir_replica *r, struct weir_task *task)
 
 	r->stats.tasks++;
 	if (share == NULL || !weir_share_leads(share))
-		weir_master_answer(r, task, WEIR_NOTMASTER);
-	else if (r->now_ns >= r->lease_until_ns)
+		weir_master_answer(r, task, WEIR_DEFECT(B13) ? 0 : WEIR_NOTMASTER);
+	else if (r->now_ns >= r->lease_until_ns && !WEIR_DEFECT(LEASE_IGNORED))
 		weir_master_answer(r, task, WEIR_FENCED);
 	else if (share->phase != PHASE_ACTIVE || share->queue_head != NULL ||
 		 !execute(r, share, task))

@@ -105,7 +105,7 @@ static void lead(struct weir_replica *r, struct share *share)
 {
 	uint64_t term = share->view.term;
 
-	if (term <= share->overtaken)
+	if (term <= share->overtaken && !WEIR_DEFECT(TERM_AGAIN))
 		return;
 	if (term < share->promised ||
 		(term == share->promised && share->promised_peer != SELF_PEER)) {
@@ -137,7 +137,8 @@ static void follow(struct weir_replica *r, struct share *share)
 	if (share->view.term > share->promised)
 		weir_share_promise(r, share, share->view.term, share->view.master_peer);
 	/* Its master may know more already: a view from before it was asked to join is old news. */
-	if (!share->view.let_go || share->view.revision <= share->joined)
+	if (!share->view.let_go ||
+		(share->view.revision <= share->joined && !WEIR_DEFECT(LET_GO_STALE)))
 		return;
 	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
 		if (r->own & 1U << shard)
@@ -155,6 +156,8 @@ void weir_replica_view(struct weir_replica *r, const struct weir_view *view)
 	same_term = share->viewed && view->term == share->view.term;
 	if (weir_share_leads(share) && !same_term)
 		weir_share_step_down(r, share);
+	if (WEIR_DEFECT(B19) && same_term && view->active == share->view.active)
+		return;
 	share->view = *view;
 	share->viewed = true;
 	if (view->role != WEIR_ROLE_MASTER)
@@ -221,7 +224,8 @@ static void on_refused(struct weir_replica *r, const struct weir_wire_head *head
 {
 	struct share *share = weir_share_find(r, head->device_key);
 
-	if (share != NULL && weir_share_leads(share) && head->term > share->view.term)
+	if (share != NULL && weir_share_leads(share) && head->term > share->view.term &&
+		!WEIR_DEFECT(B7))
 		weir_share_deposed(r, share, head->term - 1);
 }
 
@@ -234,7 +238,7 @@ static void on_unfit(
 	if (share == NULL || !weir_share_leads(share) || head->term != share->view.term)
 		return;
 	join = weir_join_find(share, channel->peer);
-	if (join != NULL && join->state != JOIN_IDLE)
+	if (join != NULL && join->state != JOIN_IDLE && !WEIR_DEFECT(UNFIT_IGNORED))
 		weir_join_break(r, share, join);
 }
 
@@ -248,7 +252,8 @@ static void on_answer(struct weir_replica *r, const struct channel *channel,
 	struct weir_wire_shards shards;
 	struct weir_wire_digests digests;
 
-	if (share == NULL || !weir_share_leads(share) || head->term != share->view.term)
+	if (share == NULL || !weir_share_leads(share) ||
+		(head->term != share->view.term && !WEIR_DEFECT(LATE_SEALED)))
 		return;
 	if (head->type == WEIR_WIRE_SEALED && weir_wire_get_sealed(in, &sealed) == 0)
 		weir_settle_sealed(r, share, peer, &sealed);
@@ -280,6 +285,11 @@ void weir_replica_message(
 	if (head.type == WEIR_WIRE_ACK) {
 		weir_channel_acked(r, channel, head.term);
 		return;
+	}
+	if (WEIR_DEFECT(ACK_FIRST)) {
+		channel->received++;
+		weir_channel_thank(r, channel);
+		channel->received--;
 	}
 	if (head.type == WEIR_WIRE_REFUSED)
 		on_refused(r, &head);

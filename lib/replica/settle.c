@@ -105,6 +105,10 @@ void weir_settle_lost(struct weir_replica *r, struct share *share, unsigned peer
 
 	if (source == NULL)
 		return;
+	if (WEIR_DEFECT(B23) && share->settle->planned) {
+		memset(&share->settle->wanted, 0, sizeof(share->settle->wanted));
+		return;
+	}
 	source_reset(r, source);
 	share->settle->planned = false;
 	share->phase = PHASE_SEALING;
@@ -164,17 +168,21 @@ static bool is_sealed(const struct weir_replica *r, const struct source *source)
 static bool sealed_enough(const struct weir_replica *r, const struct share *share)
 {
 	const struct settle *settle = share->settle;
-	bool insync = share->view.self_insync || share->view.unclean;
+	bool insync = share->view.self_insync || share->view.unclean || WEIR_DEFECT(UNCLEAN_SETTLE);
 	bool waiting = false;
 
 	for (unsigned i = 0; i < settle->sources_count; i++) {
 		const struct source *source = &settle->sources[i];
 
 		if (is_sealed(r, source))
-			insync |= source->insync && source->sealed_by == source->incarnation;
+			insync |= (source->insync && (source->sealed_by == source->incarnation ||
+							     WEIR_DEFECT(SEAL_ANYBODY))) ||
+				  WEIR_DEFECT(B10);
 		else
 			waiting |= source->live;
 	}
+	if (WEIR_DEFECT(SEAL_NO_WAIT) || WEIR_DEFECT(B10))
+		waiting = false;
 	return insync && (!waiting || r->now_ns >= share->view.seal_deadline_ns);
 }
 
@@ -196,7 +204,7 @@ static uint64_t best_synced(const struct weir_replica *r, const struct share *sh
 
 static bool is_candidate(const struct weir_replica *r, const struct source *source, uint64_t best)
 {
-	return is_sealed(r, source) && source->synced == best;
+	return is_sealed(r, source) && (source->synced == best || WEIR_DEFECT(SYNCED_IGNORED));
 }
 
 /* The shards in which a copy differs from this one. */
@@ -312,7 +320,7 @@ static void plan_bucket(struct weir_replica *r, struct share *share, uint64_t be
 
 static void plan(struct weir_replica *r, struct share *share, uint64_t best)
 {
-	bool mine_counts = weir_share_synced(share, r->own) == best;
+	bool mine_counts = weir_share_synced(share, r->own) == best || WEIR_DEFECT(SYNCED_IGNORED);
 
 	memset(&share->settle->wanted, 0, sizeof(share->settle->wanted));
 	memset(&share->settle->under_way, 0, sizeof(share->settle->under_way));
@@ -369,7 +377,7 @@ void weir_settle_fetched(
 
 static void settled(struct weir_replica *r, struct share *share)
 {
-	share->phase = PHASE_SETTLED;
+	share->phase = WEIR_DEFECT(OPEN_EARLY) ? PHASE_ACTIVE : PHASE_SETTLED;
 	weir_settle_end(r, share);
 	/* Without a choice made by force, this copy holds whatever any in-sync copy held. */
 	if (!share->view.unclean)
@@ -391,7 +399,9 @@ bool weir_settle_step(struct weir_replica *r, struct share *share)
 	}
 	for (unsigned i = 0; i < settle->sources_count; i++)
 		seal(r, share, &settle->sources[i]);
-	if (share->phase == PHASE_SEALING && sealed_enough(r, share))
+	if (share->phase == PHASE_SEALING &&
+		(sealed_enough(r, share) ||
+			(WEIR_DEFECT(B11) && weir_share_synced(share, r->own) == 0)))
 		share->phase = PHASE_SETTLING;
 	if (share->phase != PHASE_SETTLING)
 		return true;

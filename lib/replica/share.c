@@ -137,7 +137,16 @@ void weir_share_step_down(struct weir_replica *r, struct share *share)
 	/* Before writes are given up: they move no more then, though copies lack them. */
 	weir_share_firm(r, share);
 	weir_settle_end(r, share);
-	weir_master_queue_fail(r, share, WEIR_NOTMASTER);
+	if (WEIR_DEFECT(TASK_DROPPED) && share->queue_head != NULL) {
+		r->stats.queued_now -= share->queue_count;
+		share->queue_count = 0;
+		share->queue_head = NULL;
+		share->queue_tail = &share->queue_head;
+	}
+	if (!WEIR_DEFECT(B5))
+		weir_master_queue_fail(r, share, WEIR_NOTMASTER);
+	if (WEIR_DEFECT(RELEASE_ON_STEP_DOWN))
+		weir_joins_drop(r, share);
 	weir_master_pending_fail(r, share);
 	weir_joins_drop(r, share);
 }
@@ -212,6 +221,6 @@ uint64_t weir_share_synced(const struct share *share, uint32_t shards)
 void weir_share_synced_set(struct share *share, uint32_t shards, uint64_t term)
 {
 	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
-		if (shards & 1U << shard)
+		if ((shards & 1U << shard) || WEIR_DEFECT(SYNCED_A_WORKER))
 			share->synced[shard] = term;
 }

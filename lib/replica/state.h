@@ -19,6 +19,7 @@
 #include <sys/queue.h>
 
 #include "base/clock.h"
+#include "base/defect.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "replica/replica.h"

@@ -48,6 +48,8 @@ uint64_t weir_digest_mix(unsigned bucket, const struct weir_digest *digest)
 		return 0;
 	mix = spread(mix + digest->term);
 	mix = spread(mix + digest->seq);
+	if (WEIR_DEFECT(B25))
+		return mix;
 	return spread(mix + digest->hash) + digest->count;
 }
 

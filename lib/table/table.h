@@ -45,6 +45,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/defect.h"
 #include "flow/flow.h"
 
 /* ------------------------------------------------------------------------------------------ */
@@ -123,6 +124,8 @@ static inline int weir_digest_compare(const struct weir_digest *a, const struct 
 /** Whether version and content are equal. */
 static inline bool weir_digest_equal(const struct weir_digest *a, const struct weir_digest *b)
 {
+	if (WEIR_DEFECT(B25))
+		return a->term == b->term && a->seq == b->seq;
 	return a->term == b->term && a->seq == b->seq && a->hash == b->hash && a->count == b->count;
 }
 

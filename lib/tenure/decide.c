@@ -42,7 +42,7 @@ static void change_ask(struct weir_tenure *tenure, struct device *device,
 		.kind = WEIR_COORD_CHANGE,
 		.record = want,
 		.expected_revision = device->stored_revision,
-		.seen_term = device->seen_term,
+		.seen_term = WEIR_DEFECT(TERM_NO_MAXIMUM) ? 0 : device->seen_term,
 		.new_term = new_term,
 	};
 
@@ -135,6 +135,10 @@ static void roster(const struct weir_tenure *tenure, const struct device *device
 	bool old_other = old != WEIR_NO_PEER && old != master;
 
 	*want = device->record;
+	if (WEIR_DEFECT(B22) && want->active < want->term) {
+		want->insync_count = 1;
+		want->insync[0] = want->master;
+	}
 	/* A term that the coordinator lost may have been followed there by one that became active.
 	 */
 	if (device->regressed && device->stored_active > want->active)
@@ -222,7 +226,7 @@ static unsigned unclean_taker(struct weir_tenure *tenure, struct device *device)
 {
 	uint64_t due_ns = device->hopeless_ns + tenure->lease_ns;
 
-	if (!tenure->conf.unclean_takeover) {
+	if (!tenure->conf.unclean_takeover && !WEIR_DEFECT(UNCLEAN_TAKER)) {
 		if (!device->told_stuck)
 			NOTE(WARNING,
 				"device %s waits: no in-sync copy lives and unclean_takeover is "
@@ -295,7 +299,9 @@ static bool mate_is_equal(
 	const struct weir_node *node = &tenure->nodes[mate->peer];
 
 	return node->live && node->incarnation == mate->incarnation && !mate->lagging &&
-	       mate->caught == tenure->all_workers && mate_is_backup(tenure, device, mate);
+	       (mate->caught == tenure->all_workers ||
+		       (WEIR_DEFECT(CAUGHT_UP_ANY) && mate->caught != 0)) &&
+	       mate_is_backup(tenure, device, mate);
 }
 
 /* It may be in the in-sync set of an active term: writes wait for it. */
@@ -360,9 +366,11 @@ static void activate(struct weir_tenure *tenure, struct device *device)
 
 	if (tenure->conf.unclean_takeover && device->hopeless_ns != 0 && !device->view.unclean)
 		weir_tenure_wake_at(tenure, device, device->hopeless_ns + tenure->lease_ns);
-	if (device->settled != tenure->all_workers)
+	if (device->settled != tenure->all_workers &&
+		!(WEIR_DEFECT(SETTLED_ANY) && device->settled != 0))
 		return;
-	if (tenure->now_ns < grace_end_ns && nobody_has_joined(tenure, device)) {
+	if (tenure->now_ns < grace_end_ns && !WEIR_DEFECT(JOIN_GRACE_NONE) &&
+		nobody_has_joined(tenure, device)) {
 		weir_tenure_wake_at(tenure, device, grace_end_ns);
 		return;
 	}
@@ -663,6 +671,8 @@ void weir_tenure_changed(struct weir_tenure *tenure, const struct weir_coord_ans
 	default:
 		NOTE(INFO, "device %s: the coordinator answers %s", device->record.device,
 			weir_err_code(answer->err));
+		if (WEIR_DEFECT(OFFER_FORGOTTEN))
+			offers_end(device);
 		weir_tenure_unsure(tenure, device);
 		break;
 	}

@@ -16,6 +16,7 @@
 #include <sys/queue.h>
 
 #include "base/clock.h"
+#include "base/defect.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "tenure/tenure.h"

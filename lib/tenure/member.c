@@ -127,7 +127,8 @@ bool weir_tenure_copy_lives(const struct weir_tenure *tenure, unsigned peer, uin
 		return false;
 	if (peer == 0)
 		return was_mine(tenure, incarnation);
-	return tenure->nodes[peer].live && tenure->nodes[peer].incarnation == incarnation;
+	return tenure->nodes[peer].live &&
+	       (tenure->nodes[peer].incarnation == incarnation || WEIR_DEFECT(INCARNATION_OF_COPY));
 }
 
 static bool address_equal(const struct weir_node *a, const struct weir_node *b)
@@ -353,7 +354,8 @@ static bool went_back(struct weir_tenure *tenure, const struct weir_coord_answer
 	if (other_run) {
 		NOTE(WARNING, "the coordinator is another one: nothing is taken over for %u ms",
 			tenure->conf.lease_ms);
-		quiet(tenure);
+		if (!WEIR_DEFECT(QUIET_SKIPPED))
+			quiet(tenure);
 		return true;
 	}
 	if (tenure->full || answer->revision >= tenure->renewal.top)
@@ -396,7 +398,8 @@ static void missing_check(struct weir_tenure *tenure, struct device *device)
 static void lease_extend(struct weir_tenure *tenure)
 {
 	uint64_t margin_ns = tenure->lease_ns / 10;
-	uint64_t until_ns = tenure->renewal.sent_ns + tenure->lease_ns - margin_ns;
+	uint64_t from_ns = WEIR_DEFECT(LEASE_LONG) ? tenure->now_ns : tenure->renewal.sent_ns;
+	uint64_t until_ns = from_ns + tenure->lease_ns - margin_ns;
 
 	if (tenure->lease_until_ns != 0 && tenure->now_ns >= tenure->lease_until_ns) {
 		/* Others may have been cut off too, and look dead only until they have renewed. */

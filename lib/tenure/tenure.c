@@ -152,7 +152,8 @@ static void deposed(struct weir_tenure *tenure, struct device *device, uint64_t 
 	if (term > device->seen_term)
 		device->seen_term = term;
 	/* The same term: a copy has promised it to another master, as two histories may have it. */
-	if (!weir_tenure_is_master(tenure, device) || term < device->record.term)
+	if (!weir_tenure_is_master(tenure, device) || term < device->record.term ||
+		WEIR_DEFECT(DEPOSED_IGNORED))
 		return;
 	device->deposed = true;
 	/* Somebody else's term, as a rule: the record is read again before one above is asked. */
@@ -169,16 +170,16 @@ static void reported(
 	uint32_t worker = 1U << report->worker;
 	struct mate *mate = weir_tenure_mate_find(device, report->peer);
 	bool current = weir_tenure_is_master(tenure, device) && report->term == device->record.term;
-	bool of_mate =
-		current && mate != NULL && mate->attempt == report->attempt && !mate->lagging;
+	bool of_mate = current && mate != NULL && !mate->lagging &&
+		       (mate->attempt == report->attempt || WEIR_DEFECT(CAUGHT_UP_STALE));
 
 	if (report->kind == WEIR_REPORT_DEPOSED)
 		deposed(tenure, device, report->term);
-	else if (report->kind == WEIR_REPORT_SETTLED && current)
+	else if (report->kind == WEIR_REPORT_SETTLED && (current || WEIR_DEFECT(B6)))
 		settled(tenure, device, worker);
 	else if (report->kind == WEIR_REPORT_CAUGHT_UP && of_mate)
 		mate->caught |= worker;
-	else if (report->kind == WEIR_REPORT_LAGGING && of_mate)
+	else if (report->kind == WEIR_REPORT_LAGGING && of_mate && !WEIR_DEFECT(LAGGING_IGNORED))
 		lagging(tenure, mate);
 }
 

@@ -155,7 +155,7 @@ static void member_view(const struct weir_tenure *tenure, struct device *device,
 	int insync = insync_idx(device, peer);
 
 	member->peer = (uint8_t)peer;
-	member->live = node->live || device->term_fresh;
+	member->live = node->live || (device->term_fresh && !WEIR_DEFECT(REVIVED_IGNORED));
 	member->backup = is_backup(device, peer);
 	member->attempt = mate != NULL ? mate->attempt : 0;
 	member->incarnation = node->incarnation;
@@ -163,7 +163,9 @@ static void member_view(const struct weir_tenure *tenure, struct device *device,
 		member->incarnation = record->master.incarnation;
 	if (!node->live && insync >= 0)
 		member->incarnation = record->insync[insync].incarnation;
-	member->insync = insync >= 0 && record->insync[insync].incarnation == member->incarnation;
+	member->insync =
+		insync >= 0 && (record->insync[insync].incarnation == member->incarnation ||
+				       WEIR_DEFECT(INCARNATION_IN_VIEW));
 }
 
 static bool backups_whole(const struct weir_tenure *tenure, const struct device *device)
@@ -183,6 +185,11 @@ static bool backups_whole(const struct weir_tenure *tenure, const struct device 
 
 static bool may_let_go(const struct weir_tenure *tenure, const struct device *device)
 {
+	if (WEIR_DEFECT(B9))
+		return device->master_peer != 0 && !is_backup(device, 0);
+	if (WEIR_DEFECT(LET_GO_EARLY))
+		return device->master_peer != 0 && !is_backup(device, 0) &&
+		       insync_idx(device, 0) < 0;
 	return device->record.active == device->record.term && device->master_peer != 0 &&
 	       !is_backup(device, 0) && insync_idx(device, 0) < 0 && backups_whole(tenure, device);
 }

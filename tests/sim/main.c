@@ -14,10 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "base/defect.h"
 #include "sim.h"
 
-#define JOBS_MAX 64
+#define JOBS_MAX     64
+#define DEFECT_SEEDS 2000 /**< until a defect must be found, where not told otherwise */
 
 /** What a job says of one seed; its end is told by the pipe's. */
 struct word {
@@ -32,21 +33,6 @@ struct job {
 	int fd;
 	uint64_t seed; /**< at hand, or to begin with */
 };
-
-static struct sim *current; /* for the handler of a failed assertion only */
-
-static void silent(enum weir_log_room room, enum weir_log_level level, const char *line)
-{
-	if (current != NULL && current->options->log)
-		printf("           %s: %s\n", weir_log_room_name(room), line);
-}
-
-static void on_crash(int number)
-{
-	signal(number, SIG_DFL);
-	if (current != NULL)
-		sim_fail(current, "signal %d: an assertion has failed, or worse", number);
-}
 
 static double seconds(void)
 {
@@ -79,6 +65,7 @@ static void run_one(struct sim *sim, uint64_t seed, const struct sim_options *op
 
 	if (fd >= 0)
 		say(fd, &word);
+	sim_guard_seed();
 	sim_run(sim, seed, options);
 	word.begun = false;
 	word.virtual_ns = sim->now_ns;
@@ -90,14 +77,14 @@ static void run_one(struct sim *sim, uint64_t seed, const struct sim_options *op
 static void run_many(
 	const struct sim_options *options, uint64_t from, uint64_t to, unsigned step, int fd)
 {
-	current = calloc(1, sizeof(*current));
-	weir_assert(current != NULL);
-	signal(SIGABRT, on_crash);
-	signal(SIGSEGV, on_crash);
+	struct sim *sim = calloc(1, sizeof(*sim));
+
+	weir_assert(sim != NULL);
+	sim_guard(sim);
 	for (uint64_t seed = from; seed <= to; seed += step)
-		run_one(current, seed, options, fd);
-	free(current);
-	current = NULL;
+		run_one(sim, seed, options, fd);
+	sim_guard(NULL);
+	free(sim);
 }
 
 static void job_start(
@@ -174,7 +161,8 @@ static bool job_end(struct tally *tally, struct job *job, const struct sim_optio
 
 	close(job->fd);
 	waitpid(job->pid, &status, 0);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+	if ((WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
+		(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
 		return false;
 	tally->violations++;
 	tally->seeds++;
@@ -183,6 +171,14 @@ static bool job_end(struct tally *tally, struct job *job, const struct sim_optio
 		return false;
 	job_start(job, options, to, step);
 	return true;
+}
+
+/* Enough was found: whoever still runs ends at once. */
+static void jobs_stop(const struct job *list, unsigned jobs)
+{
+	for (unsigned i = 0; i < jobs; i++)
+		if (list[i].fd >= 0)
+			kill(list[i].pid, SIGKILL);
 }
 
 static int run_jobs(
@@ -214,6 +210,8 @@ static int run_jobs(
 			} else if (!job_end(&tally, &list[i], options, to, jobs, most)) {
 				list[i].fd = -1;
 				running--;
+				if (tally.violations >= most)
+					jobs_stop(list, jobs);
 			}
 		}
 		progress(&tally, to - from + 1, false);
@@ -225,8 +223,12 @@ static int run_jobs(
 
 /* ------------------------------------------------------------------------------ arguments --- */
 
-static const char usage[] = "usage: weir-sim --seed N [--trace] [--log]\n"
-			    "       weir-sim --seeds A..B [--jobs J] [--most VIOLATIONS]\n";
+static const char usage[] =
+	"usage: weir-sim --seed N [--trace] [--log]\n"
+	"       weir-sim --seeds A..B [--jobs J] [--most VIOLATIONS]\n"
+	"       weir-sim --defects [--seeds A..B] [--jobs J]   each, until a seed finds it\n"
+	"  --defect NAME  puts a defect back (build option defects); stops where it is found\n";
+
 
 static bool range(const char *text, uint64_t *from, uint64_t *to)
 {
@@ -249,14 +251,16 @@ int main(int argc, char **argv)
 		{"most", required_argument, NULL, 'm'},
 		{"trace", no_argument, NULL, 't'},
 		{"log", no_argument, NULL, 'l'},
+		{"defect", required_argument, NULL, 'd'},
+		{"defects", no_argument, NULL, 'D'},
 		{NULL, 0, NULL, 0},
 	};
 	struct sim_options how = {0};
 	uint64_t from = 1, to = 1, most = 10;
+	bool defects = false;
 	unsigned jobs = 0;
 	int option;
 
-	weir_log_sink_set(silent);
 	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		switch (option) {
 		case 's':
@@ -279,6 +283,17 @@ int main(int argc, char **argv)
 		case 'l':
 			how.log = true;
 			break;
+		case 'd':
+			if (!weir_defect_choose(optarg)) {
+				fprintf(stderr, "weir-sim: there is no defect %s in this build\n",
+					optarg);
+				return 2;
+			}
+			most = 1;
+			break;
+		case 'D':
+			defects = true;
+			break;
 		default:
 			break;
 		}
@@ -289,6 +304,13 @@ int main(int argc, char **argv)
 	}
 	if (jobs > JOBS_MAX)
 		jobs = JOBS_MAX;
+	if (defects && weir_defect_name(1) == NULL) {
+		fputs("weir-sim: built without the option defects\n", stderr);
+		return 2;
+	}
+	if (defects)
+		return sim_defects_run(
+			&how, from, to > from ? to : from + DEFECT_SEEDS - 1, jobs == 0 ? 1 : jobs);
 	if (jobs > 0)
 		return run_jobs(&how, from, to, jobs, most);
 	run_many(&how, from, to, 1, -1);

@@ -99,6 +99,11 @@ _Noreturn void sim_fail(struct sim *sim, const char *format, ...)
 	va_start(args, format);
 	vprintf(format, args);
 	va_end(args);
+	if (sim->options->verdict != NULL) {
+		va_start(args, format);
+		vsnprintf(sim->options->verdict, SIM_VERDICT, format, args);
+		va_end(args);
+	}
 	printf("\n");
 	fflush(stdout);
 	_Exit(1);

@@ -17,6 +17,8 @@
  *     check.c   who is open, are copies equal, has all come to rest
  *     fault.c   who suffers what, when
  *     rcu.c     grace periods of a single thread
+ *     guard.c   failed assertions, loops without end
+ *     defects.c is each defect found that is put back?
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -39,6 +41,7 @@
 #define SIM_CLIENTS    24
 #define SIM_TRACE      64         /**< events that a verdict shows at most */
 #define SIM_ROOM_BYTES (4U << 20) /**< what a stream takes */
+#define SIM_VERDICT    160
 #define SIM_NEVER      UINT64_MAX
 #define SIM_MS(n)      ((uint64_t)(n)*WEIR_NS_PER_MS)
 #define SIM_US(n)      ((uint64_t)(n)*WEIR_NS_PER_US)
@@ -324,6 +327,7 @@ struct sim_trace_line {
 struct sim_options {
 	bool trace;
 	bool log;
+	char *verdict; /**< receives what was violated, SIM_VERDICT bytes; NULL: nobody asks */
 };
 
 struct sim {
@@ -459,6 +463,13 @@ void sim_check_final(struct sim *sim);
 void sim_fault(struct sim *sim);
 void sim_fault_end(struct sim *sim);
 void sim_fault_corrupt(struct sim *sim);
+
+/* defects.c */
+int sim_defects_run(const struct sim_options *options, uint64_t from, uint64_t to, unsigned jobs);
+
+/* guard.c */
+void sim_guard(struct sim *sim);
+void sim_guard_seed(void);
 
 /* rcu.c */
 void sim_rcu_pass(void);

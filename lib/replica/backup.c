@@ -71,8 +71,9 @@ static bool apply(struct weir_replica *r, struct share *share, uint64_t term,
 	if ((r->own & 1U << weir_bucket_shard(delta->bucket)) == 0)
 		return false;
 	bucket = weir_table_bucket_make(share->table, r->conf.mem, delta->bucket);
-	if (bucket == NULL || weir_bucket_digest(bucket).term > term ||
-		(weir_bucket_digest(bucket).seq + 1 != delta->seq && !WEIR_DEFECT(DELTA_GAP)))
+	if (bucket == NULL ||
+		(weir_bucket_digest(bucket).seq + 1 != delta->seq && !WEIR_DEFECT(DELTA_GAP)) ||
+		weir_bucket_digest(bucket).term > term)
 		return false;
 	if (delta->kind == WEIR_WIRE_PURGE)
 		weir_bucket_purge(bucket, r->conf.mem, delta->app);

@@ -170,8 +170,9 @@ static void reported(
 	uint32_t worker = 1U << report->worker;
 	struct mate *mate = weir_tenure_mate_find(device, report->peer);
 	bool current = weir_tenure_is_master(tenure, device) && report->term == device->record.term;
-	bool of_mate = current && mate != NULL && !mate->lagging &&
-		       (mate->attempt == report->attempt || WEIR_DEFECT(CAUGHT_UP_STALE));
+	bool of_mate = current && mate != NULL &&
+		       (mate->attempt == report->attempt || WEIR_DEFECT(CAUGHT_UP_STALE)) &&
+		       !mate->lagging;
 
 	if (report->kind == WEIR_REPORT_DEPOSED)
 		deposed(tenure, device, report->term);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <string.h>
 
+#include "replica/state.h"
 #include "sim.h"
 
 /* Answers may come so long after the deadline: a worker's idle turn, and its scan. */
@@ -96,6 +97,8 @@ static void submit(struct sim *sim, struct sim_client *client)
 		device->under_way[client->rules[i]]++;
 	}
 	client->waiting = true;
+	client->rests_known = false;
+	sim_watch_invoked(sim, client);
 	client->life = node->life;
 	client->began_ns = sim->now_ns;
 	*worker->tasks_tail = &client->task;
@@ -224,6 +227,8 @@ static void found(struct sim_worker *worker, struct sim_client *client, bool ok)
 	uint32_t owner = owner_of(worker->node);
 
 	sim->stats.ok++;
+	if (client->ack != WEIR_ACK_LOCAL || client->op == WEIR_OP_GET)
+		sim_watch_answered(worker, client, ok);
 	if (client->op == WEIR_OP_GET) {
 		got(worker, client, ok);
 		return;
@@ -240,13 +245,13 @@ static void found(struct sim_worker *worker, struct sim_client *client, bool ok)
 static void answered_ok(struct sim_worker *worker, struct sim_client *client)
 {
 	struct sim *sim = worker->node->sim;
-	uint64_t term = 0;
+	const struct share *share = sim_check_share(worker, client->device);
 
 	if (sim->now_ns >= worker->lease_ns)
 		sim_fail(sim, "n%u.%u answers OK after its lease", worker->node->number,
 			worker->number);
-	if (sim_check_open(worker, client->device, &term) && !sim->plan.lossy &&
-		sim_coord_record(sim, client->device)->active < term)
+	if (share != NULL && !sim->plan.lossy &&
+		sim_coord_record(sim, client->device)->active < share->view.term)
 		sim_fail(sim, "n%u.%u answers OK for d%u before its term is active",
 			worker->node->number, worker->number, client->device);
 	found(worker, client, true);

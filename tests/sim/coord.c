@@ -86,6 +86,15 @@ static void answer_send(struct sim *sim, struct sim_request *request,
 	sim_push(sim, SIM_ANSWER, at_ns, request->node, 0, request);
 }
 
+static void change_watch(struct sim_node *node, const struct weir_record *want)
+{
+	const struct sim_standing *standing =
+		&node->standing[sim_device_number(node->sim, want->device)];
+
+	if (standing->known && standing->view.active < want->term)
+		sim_watch_activating(node, want);
+}
+
 void sim_coord_ask(struct sim_node *node, const struct weir_coord_request *asked)
 {
 	struct sim *sim = node->sim;
@@ -109,6 +118,9 @@ void sim_coord_ask(struct sim_node *node, const struct weir_coord_request *asked
 			(uint64_t)sim_device_number(sim, asked->record->device),
 			asked->record->term, asked->record->active, asked->expected_revision,
 			asked->new_term);
+	if (asked->kind == WEIR_COORD_CHANGE && !asked->new_term &&
+		asked->record->active == asked->record->term && !sim->plan.lossy)
+		change_watch(node, asked->record);
 	request->refs = 1;
 	sim_push(sim, SIM_OVERDUE, sim->now_ns + sim->plan.coord_timeout_ns, node->number, 0,
 		request);
@@ -204,6 +216,11 @@ void sim_coord_confirm(struct sim *sim, struct sim_request *request)
 	if (again.err != request->answer.err)
 		sim_fail(sim, "the coordinator's copy answers %d and not %d", again.err,
 			request->answer.err);
+	if ((request->copy.request.kind == WEIR_COORD_RENEW ||
+		    request->copy.request.kind == WEIR_COORD_REGISTER) &&
+		again.err == 0)
+		coord->lease_end_ns[request->node] =
+			request->applied_ns + SIM_MS(request->copy.request.lease_ms);
 	if (request->activates)
 		sim_check_active(sim, &request->records[0]);
 	if (request->answer.kind == WEIR_COORD_CHANGE && request->answer.err == 0)

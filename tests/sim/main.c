@@ -229,7 +229,6 @@ static const char usage[] =
 	"       weir-sim --defects [--seeds A..B] [--jobs J]   each, until a seed finds it\n"
 	"  --defect NAME  puts a defect back (build option defects); stops where it is found\n";
 
-
 static bool range(const char *text, uint64_t *from, uint64_t *to)
 {
 	char *end;

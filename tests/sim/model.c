@@ -169,7 +169,7 @@ static void broken(struct sim *sim, unsigned device, unsigned rule, const char *
 {
 	struct sim_register *reg = register_of(sim, device, rule);
 
-	if (!sim->plan.lossy) {
+	if (sim_watch_judged(sim, device)) {
 		describe(sim, reg, "before");
 		sim_fail(
 			sim, "d%u rule %u: no order of operations explains %s", device, rule, what);

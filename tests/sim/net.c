@@ -157,9 +157,12 @@ static void deliver_one(struct sim_end *end, struct sim_message *message)
 	struct sim_worker *worker = end->worker;
 	struct sim_worker *from = end->other->worker;
 
+	struct sim_watched watched = sim_watch_delivering(worker, message->bytes, message->len);
+
 	note_message(end, message);
 	weir_replica_message(worker->replica, worker->node->peer_of[from->node->number],
 		from->number, message->bytes, message->len);
+	sim_watch_delivered(worker, &watched);
 }
 
 static unsigned deliver(struct sim_end *end)

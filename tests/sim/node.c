@@ -41,8 +41,10 @@ static void on_send(void *ctx, unsigned peer, unsigned channel, const void *byte
 {
 	struct sim_worker *worker = ctx;
 
-	if (sim_effect(worker->node))
-		sim_net_send(worker, worker->node->node_of[peer], channel, bytes, len);
+	if (!sim_effect(worker->node))
+		return;
+	sim_watch_said(worker, bytes, len);
+	sim_net_send(worker, worker->node->node_of[peer], channel, bytes, len);
 }
 
 static size_t on_room(void *ctx, unsigned peer, unsigned channel)
@@ -73,6 +75,9 @@ static void on_report(void *ctx, const struct weir_report *report)
 		(uint64_t)sim_device_by_key(sim, report->device_key), node->number, worker->number,
 		report->term, report->attempt,
 		report->peer < WEIR_NODES_MAX ? node->node_of[report->peer] : 99);
+	if (report->kind == WEIR_REPORT_SETTLED)
+		sim_watch_settled(node, (unsigned)sim_device_by_key(sim, report->device_key),
+			worker->number, report->term);
 	if (node->reports_count == node->reports_room) {
 		node->reports_room = node->reports_room == 0 ? 64 : 2 * node->reports_room;
 		node->reports =
@@ -174,6 +179,8 @@ static void tenure_view(void *ctx, const struct weir_view *view, const struct we
 		sim_fail(node->sim, "n%u d%d: term goes back from %lu to %lu", node->number, device,
 			standing->view.term, view->term);
 	note_view(node, (unsigned)device, view);
+	if (view->let_go && !node->sim->plan.lossy)
+		sim_watch_let_go(node, (unsigned)device, record);
 	standing->known = true;
 	standing->view = *view;
 	standing->record = *record;
@@ -214,6 +221,7 @@ static void tenure_lease(void *ctx, uint64_t until_ns)
 		return;
 	if (until_ns == 0)
 		sim_note(node->sim, "%sn%lu gives up its lease", "", node->number, 0, 0, 0, 0, 0);
+	sim_watch_lease(node, until_ns);
 	node->lease_ns = until_ns;
 	for (unsigned i = 0; i < node->sim->plan.devices; i++)
 		sim_check_masters(node->sim, i);
@@ -298,6 +306,8 @@ static void control_end(struct sim_node *node)
 		incarnation = weir_tenure_incarnation(node->tenure);
 		if (incarnation != node->incarnation) {
 			node->incarnation = incarnation;
+			if (node->first_incarnation == 0)
+				node->first_incarnation = incarnation;
 			company_publish(node);
 		}
 		next_ns = weir_tenure_tick(node->tenure, sim->now_ns);
@@ -365,7 +375,10 @@ static void tasks_take(struct sim_worker *worker)
 		worker->tasks = task->next;
 		if (worker->tasks == NULL)
 			worker->tasks_tail = &worker->tasks;
+		worker->at_hand = task->owner;
 		weir_replica_task(worker->replica, task);
+		worker->at_hand = NULL;
+		sim_watch_given(worker, task->owner);
 	}
 }
 
@@ -417,10 +430,8 @@ static void standings_take(struct sim_worker *worker)
 	struct sim_node *node = worker->node;
 
 	for (unsigned i = 0; i < worker->ring_count && !node->dying; i++) {
-		struct sim_standing *standing = &node->standing[worker->ring[i]];
-
-		standing->told &= ~(1U << worker->number);
-		weir_replica_view(worker->replica, &standing->view);
+		node->standing[worker->ring[i]].told &= ~(1U << worker->number);
+		sim_watch_view(worker, worker->ring[i]);
 	}
 	worker->ring_count = 0;
 }
@@ -536,6 +547,9 @@ void sim_node_birth(struct sim_node *node)
 	memset(node->met, 0, sizeof(node->met));
 	memset(node->standing, 0, sizeof(node->standing));
 	memset(node->tables, 0, sizeof(node->tables));
+	node->first_incarnation = 0;
+	memset(node->settled, 0, sizeof(node->settled));
+	memset(node->seen, 0, sizeof(node->seen));
 	for (unsigned i = 0; i < node->workers_count; i++)
 		worker_birth(&node->workers[i]);
 	tenure_birth(node);
@@ -572,6 +586,7 @@ void sim_node_death(struct sim_node *node)
 	weir_tenure_destroy(node->tenure);
 	node->tenure = NULL;
 	sim_client_orphan(node);
+	sim_watch_death(node->sim);
 	if (!node->sim->at_rest)
 		sim_push(node->sim, SIM_BIRTH,
 			node->sim->now_ns +

@@ -288,6 +288,7 @@ static void check(struct sim *sim)
 	devices_add(sim);
 	sim_clients_check(sim);
 	sim_check_copies(sim);
+	sim_watch_versions(sim);
 	for (unsigned i = 0; i < sim->plan.devices; i++)
 		sim_check_masters(sim, i);
 	sim_push(sim, SIM_CHECK, sim->now_ns + CHECK_NS, 0, 0, NULL);

@@ -15,6 +15,7 @@
  *     client.c  clients: operations, where they are sent, what their answers mean
  *     model.c   what a rule may be, given all answers so far (linearizability)
  *     check.c   who is open, are copies equal, has all come to rest
+ *     watch.c   what may not happen even for an instant
  *     fault.c   who suffers what, when
  *     rcu.c     grace periods of a single thread
  *     guard.c   failed assertions, loops without end
@@ -41,7 +42,8 @@
 #define SIM_CLIENTS    24
 #define SIM_TRACE      64         /**< events that a verdict shows at most */
 #define SIM_ROOM_BYTES (4U << 20) /**< what a stream takes */
-#define SIM_VERDICT    160
+#define SIM_VERDICT    200
+#define SIM_VERSIONS   8192
 #define SIM_NEVER      UINT64_MAX
 #define SIM_MS(n)      ((uint64_t)(n)*WEIR_NS_PER_MS)
 #define SIM_US(n)      ((uint64_t)(n)*WEIR_NS_PER_US)
@@ -49,6 +51,8 @@
 
 struct sim;
 struct sim_node;
+struct sim_client;
+struct share;
 
 /* ------------------------------------------------------------------------------ events --- */
 
@@ -174,6 +178,7 @@ struct sim_worker {
 	struct weir_task *tasks, **tasks_tail;
 	uint8_t ring[SIM_DEVICES]; /**< devices whose standing is new */
 	unsigned ring_count;
+	struct sim_client *at_hand; /**< whose task is being given */
 	unsigned ends_count;
 	struct sim_end *ends[SIM_ENDS_MAX];
 	struct sim_end *end_of[SIM_NODES][SIM_WORKERS];
@@ -185,6 +190,18 @@ struct sim_standing {
 	uint32_t told;
 	struct weir_view view;
 	struct weir_record record;
+};
+
+/** Who of a node's workers has settled a term, and when the last did. */
+struct sim_settled {
+	uint64_t term, at_ns;
+	uint32_t workers;
+};
+
+/** The version of a rule's bucket when it was last looked at. */
+struct sim_seen {
+	uint64_t term, seq;
+	uint64_t fell_in; /**< promised term in which it last went back */
 };
 
 struct sim_node {
@@ -213,7 +230,9 @@ struct sim_node {
 	uint8_t node_of[WEIR_NODES_MAX];
 	struct sim_standing standing[SIM_DEVICES];
 	struct weir_table *tables[SIM_DEVICES];
-	uint64_t version_checked;
+	uint64_t first_incarnation; /**< of this process; 0: none yet */
+	struct sim_settled settled[SIM_DEVICES];
+	struct sim_seen seen[SIM_DEVICES][SIM_RULES];
 	struct sim_worker workers[SIM_WORKERS];
 };
 
@@ -243,6 +262,7 @@ struct sim_coord {
 	uint64_t hang_ns;    /**< answers nothing until then */
 	uint64_t confirm_ns; /**< when the copy has all */
 	uint64_t cut_ns[SIM_NODES];
+	uint64_t lease_end_ns[SIM_NODES]; /**< as the copy has it */
 	struct sim_request *open;
 };
 
@@ -264,6 +284,9 @@ struct sim_client {
 	uint32_t life;
 	uint64_t seq;
 	uint64_t began_ns;
+	bool rests_known;         /**< the task was carried out at once */
+	struct weir_digest rests; /**< version of the bucket that its answer rests on */
+	uint64_t created_floor;   /**< acknowledged before it began */
 	struct weir_task task;
 	uint8_t rule_bytes[64]; /**< must follow the task */
 };
@@ -313,8 +336,21 @@ struct sim_device {
 	struct weir_rule *rules[SIM_RULES];
 	struct sim_register registers[SIM_RULES];
 	unsigned under_way[SIM_RULES];
-	bool known;           /**< the coordinator has had it */
-	uint64_t term_active; /**< newest that was seen to become active */
+	uint64_t created[SIM_RULES]; /**< newest that is acknowledged; 0: not known */
+	bool bereaved;               /**< a death has left no in-sync copy */
+	bool known;                  /**< the coordinator has had it */
+	uint64_t term_active;        /**< newest that was seen to become active */
+};
+
+/** A version of a bucket, and what was found under it. */
+struct sim_version {
+	uint64_t key, content;
+};
+
+/** Of a message that is older than a promise: what must not change. */
+struct sim_watched {
+	int device; /**< -1: nothing to be looked at */
+	uint64_t term, promised, sum;
 };
 
 struct sim_trace_line {
@@ -356,6 +392,7 @@ struct sim {
 	uint64_t calm_ns;
 	uint32_t room_bytes; /**< of a stream, now */
 	struct sim_stats stats;
+	struct sim_version versions[SIM_VERSIONS]; /**< by their keys; newer ones take the place */
 	struct sim_trace_line trace[SIM_TRACE];
 	uint64_t trace_count;
 };
@@ -458,6 +495,26 @@ bool sim_check_hopeless(const struct sim *sim, unsigned device);
 /** @return NULL where all is at rest, else what is not */
 const char *sim_check_rest(struct sim *sim);
 void sim_check_final(struct sim *sim);
+
+const struct share *sim_check_share(const struct sim_worker *worker, unsigned device);
+
+/* watch.c */
+bool sim_watch_lives(const struct sim *sim, const struct weir_copy *copy);
+bool sim_watch_judged(const struct sim *sim, unsigned device);
+void sim_watch_given(struct sim_worker *worker, struct sim_client *client);
+void sim_watch_answered(struct sim_worker *worker, struct sim_client *client, bool ok);
+void sim_watch_said(struct sim_worker *worker, const void *bytes, size_t len);
+struct sim_watched sim_watch_delivering(
+	const struct sim_worker *worker, const void *bytes, size_t len);
+void sim_watch_delivered(const struct sim_worker *worker, const struct sim_watched *watched);
+void sim_watch_let_go(struct sim_node *node, unsigned device, const struct weir_record *record);
+void sim_watch_view(struct sim_worker *worker, unsigned device);
+void sim_watch_death(struct sim *sim);
+void sim_watch_lease(const struct sim_node *node, uint64_t until_ns);
+void sim_watch_settled(struct sim_node *node, unsigned device, unsigned worker, uint64_t term);
+void sim_watch_activating(struct sim_node *node, const struct weir_record *want);
+void sim_watch_invoked(struct sim *sim, struct sim_client *client);
+void sim_watch_versions(struct sim *sim);
 
 /* fault.c */
 void sim_fault(struct sim *sim);

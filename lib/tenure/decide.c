@@ -494,10 +494,8 @@ static int none_ask(struct weir_tenure *tenure, struct device *device, struct re
 	const char *node = tenure->nodes[request->peer].id;
 	struct weir_record want = device->record;
 
+	/* From insync its master strikes it off: where that is dead, this may be the last copy. */
 	weir_record_backup_drop(&want, node);
-	/* Before the term is active, insync says who must be sealed: nobody is struck off. */
-	if (want.active == want.term)
-		weir_record_insync_drop(&want, node);
 	if (weir_record_members_equal(&want, &device->record))
 		return 1;
 	change_ask(tenure, device, &want, false, request);

@@ -199,6 +199,17 @@ static void a_node_that_was_taken_out_is_not_put_back_until_it_restarts(void **s
 	world_until(&w, MS(2 * LEASE_MS), is_insync(&w, 0, 1));
 }
 
+static void the_last_in_sync_copy_that_lives_is_never_struck_off(void **state)
+{
+	world_settled(&w, 3);
+	world_kill(&w, 0);
+	/* Nobody has noticed yet that the master is dead. */
+	assert_int_equal(world_role(&w, 1, 0, 2, WEIR_ROLE_NONE), 0);
+	assert_int_equal(world_role(&w, 2, 0, 1, WEIR_ROLE_NONE), 0);
+	assert_true(is_insync(&w, 0, 1) && is_insync(&w, 0, 2));
+	world_until(&w, MS(4 * LEASE_MS), stored(&w, 0)->term == 2 && stored(&w, 0)->active == 2);
+}
+
 static void a_master_may_become_standby_or_nothing(void **state)
 {
 	world_settled(&w, 3);

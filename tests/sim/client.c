@@ -120,6 +120,7 @@ static void read_now(struct sim *sim, struct sim_client *client)
 	}
 	if (!sim_check_firm(node, device, rule)) {
 		client->op = WEIR_OP_GET;
+		client->ack = WEIR_ACK_INSYNC;
 		if (sim->devices[device].registers[rule].gets != 0)
 			next_soon(sim, client);
 		else

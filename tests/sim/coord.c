@@ -200,7 +200,8 @@ static void hints_send(struct sim *sim, unsigned from)
 {
 	for (unsigned i = 0; i < sim->plan.nodes; i++)
 		if (i != from && sim->nodes[i].alive && sim->coord.cut_ns[i] <= sim->now_ns &&
-			!lost(sim) && sim_chance(sim, 900000))
+			!lost(sim) && sim_chance(sim, 900000) &&
+			(sim->calm || !sim_chance(sim, sim->plan.hint_lose_ppm)))
 			sim_push(sim, SIM_HINT, sim->now_ns + way(sim), i, 0, NULL);
 }
 

@@ -58,7 +58,7 @@ static bool spare(struct sim *sim, const struct weir_record *record, unsigned no
 /* Whether for each device an in-sync copy lives elsewhere: else nothing could go on. */
 static bool may_die(struct sim *sim, unsigned node)
 {
-	if (sim->plan.lossy)
+	if (sim->plan.lossy || sim->plan.mortal)
 		return true;
 	for (unsigned i = 0; i < sim->plan.devices; i++)
 		if (!spare(sim, weir_coord_rules_record(sim->coord.first, sim->devices[i].name),
@@ -131,9 +131,22 @@ static void stall(struct sim *sim, struct sim_node *node, uint64_t *paused_ns)
 		node->unpaused_ns = *paused_ns;
 }
 
+/* Anybody, or the master of some device. */
+static unsigned victim(struct sim *sim)
+{
+	unsigned node = (unsigned)sim_below(sim, sim->plan.nodes);
+	const struct weir_record *record =
+		sim_coord_record(sim, (unsigned)sim_below(sim, sim->plan.devices));
+
+	if (record != NULL && record->master.node[0] != '\0' &&
+		sim_chance(sim, sim->plan.chase_ppm))
+		return (unsigned)sim_node_number(record->master.node);
+	return node;
+}
+
 static void commit(struct sim *sim, enum sim_fault fault)
 {
-	struct sim_node *node = &sim->nodes[sim_below(sim, sim->plan.nodes)];
+	struct sim_node *node = &sim->nodes[victim(sim)];
 	unsigned other = (unsigned)sim_below(sim, sim->plan.nodes);
 	uint64_t time_ns = some_time(sim);
 

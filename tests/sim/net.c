@@ -47,10 +47,11 @@ void sim_net_begin(struct sim *sim)
 	weir_assert(sim->pairs != NULL);
 	for (unsigned a = 0; a < sim->plan.nodes; a++)
 		for (unsigned b = a + 1; b < sim->plan.nodes; b++)
-			for (unsigned v = 0; v < sim->plan.workers[a]; v++)
-				for (unsigned w = 0; w < sim->plan.workers[b]; w++)
-					if (share_shards(v, sim->plan.workers[a], w,
-						    sim->plan.workers[b]))
+			for (unsigned v = 0; v < sim->plan.workers_most[a]; v++)
+				for (unsigned w = 0; w < sim->plan.workers_most[b]; w++)
+					if (sim->plan.regrow ||
+						share_shards(v, sim->plan.workers[a], w,
+							sim->plan.workers[b]))
 						pair_begin(sim, &sim->nodes[a].workers[v],
 							&sim->nodes[b].workers[w]);
 }
@@ -102,6 +103,24 @@ static uint64_t delay(struct sim *sim)
 	return sim_between(sim, plan->delay_ns / 4, plan->delay_ns);
 }
 
+/* What the link's checksum lets through: a byte of the content, or of the head. */
+static void corrupt(struct sim *sim, struct sim_message *message)
+{
+	unsigned kind = sim->plan.corrupt;
+	unsigned type = kind == SIM_CORRUPT_BUCKET ? WEIR_WIRE_BUCKET : WEIR_WIRE_DELTA;
+	uint32_t from = WEIR_WIRE_HEAD_BYTES + (kind == SIM_CORRUPT_BUCKET ? 31 : 11);
+
+	if (kind == SIM_CORRUPT_NONE || sim->calm || message->bytes[1] != type ||
+		message->len <= from || !sim_chance(sim, sim->plan.corrupt_ppm))
+		return;
+	sim->stats.corrupted++;
+	if (kind == SIM_CORRUPT_HEAD)
+		message->bytes[1] = WEIR_WIRE_TYPES_COUNT;
+	else
+		message->bytes[from + sim_below(sim, message->len - from)] ^=
+			(uint8_t)(1U << sim_below(sim, 8));
+}
+
 void sim_net_send(
 	struct sim_worker *worker, unsigned node, unsigned channel, const void *bytes, size_t len)
 {
@@ -130,6 +149,7 @@ void sim_net_send(
 		message->at_ns = to->last_ns;
 	to->last_ns = message->at_ns;
 	memcpy(message->bytes, bytes, len);
+	corrupt(sim, message);
 	*to->tail = message;
 	to->tail = &message->next;
 	to->bytes += len;
@@ -276,6 +296,11 @@ static bool ready(const struct sim_end *end)
 {
 	const struct sim_worker *worker = end->worker, *other = end->other->worker;
 
+	if (worker->number >= worker->node->workers_count ||
+		other->number >= other->node->workers_count ||
+		!share_shards(worker->number, worker->node->workers_count, other->number,
+			other->node->workers_count))
+		return false;
 	return worker->node->alive && other->node->alive && worker->incarnation != 0 &&
 	       other->incarnation != 0 && worker->met[other->node->number] == other->incarnation;
 }

@@ -62,6 +62,13 @@ static void on_answer(void *ctx, struct weir_task *task)
 		sim_client_answer(worker, task);
 }
 
+static uint64_t report_delay(struct sim *sim)
+{
+	if (!sim->calm && sim->plan.report_tail_ns != 0 && sim_chance(sim, 200000))
+		return sim_between(sim, SIM_US(5), sim->plan.report_tail_ns);
+	return sim_between(sim, SIM_US(5), SIM_US(200));
+}
+
 static void on_report(void *ctx, const struct weir_report *report)
 {
 	static const char *const names[] = {"SETTLED", "CAUGHT_UP", "LAGGING", "DEPOSED"};
@@ -85,7 +92,7 @@ static void on_report(void *ctx, const struct weir_report *report)
 		weir_assert(node->reports != NULL);
 	}
 	node->reports[node->reports_count++] = *report;
-	sim_node_control_wake(node, sim->now_ns + sim_between(sim, SIM_US(5), SIM_US(200)));
+	sim_node_control_wake(node, sim->now_ns + report_delay(sim));
 }
 
 static struct weir_table *on_table(void *ctx, uint64_t device_key)
@@ -308,6 +315,8 @@ static void control_end(struct sim_node *node)
 			node->incarnation = incarnation;
 			if (node->first_incarnation == 0)
 				node->first_incarnation = incarnation;
+			if (incarnation != 0)
+				node->last_incarnation = incarnation;
 			company_publish(node);
 		}
 		next_ns = weir_tenure_tick(node->tenure, sim->now_ns);
@@ -360,7 +369,7 @@ void sim_node_hint(struct sim_node *node)
 
 void sim_node_wake(struct sim_worker *worker, uint64_t at_ns)
 {
-	if (at_ns >= worker->turn_ns || !worker->node->alive)
+	if (at_ns >= worker->turn_ns || worker->replica == NULL)
 		return;
 	worker->turn_ns = at_ns;
 	worker->turn_seq = sim_push(
@@ -531,8 +540,13 @@ void sim_node_birth(struct sim_node *node)
 {
 	if (node->alive)
 		return;
-	sim_note(node->sim, "%sn%lu is born, life %lu", "", node->number, node->life + 1, 0, 0, 0,
-		0);
+	if (node->sim->plan.regrow && node->life > 0)
+		node->workers_count =
+			1U << sim_below(
+				node->sim, 1 + (unsigned)__builtin_ctz(
+						       node->sim->plan.workers_most[node->number]));
+	sim_note(node->sim, "%sn%lu is born, life %lu, with %lu workers", "", node->number,
+		node->life + 1, node->workers_count, 0, 0, 0);
 	node->alive = true;
 	node->dying = node->leaving = false;
 	node->life++;
@@ -569,6 +583,15 @@ static void worker_death(struct sim_worker *worker)
 	}
 }
 
+static uint64_t time_dead(struct sim *sim)
+{
+	if (sim->calm)
+		return SIM_MS(100);
+	if (sim->plan.born_soon)
+		return sim_below(sim, SIM_MS(50));
+	return sim_below(sim, SIM_MS(3 * sim->plan.lease_ms));
+}
+
 /** The process is gone, and all that it knew. Its peers' sessions stand until they learn of it. */
 void sim_node_death(struct sim_node *node)
 {
@@ -588,11 +611,7 @@ void sim_node_death(struct sim_node *node)
 	sim_client_orphan(node);
 	sim_watch_death(node->sim);
 	if (!node->sim->at_rest)
-		sim_push(node->sim, SIM_BIRTH,
-			node->sim->now_ns +
-				(node->sim->calm ? SIM_MS(100)
-						 : sim_below(node->sim,
-							   SIM_MS(3 * node->sim->plan.lease_ms))),
+		sim_push(node->sim, SIM_BIRTH, node->sim->now_ns + time_dead(node->sim),
 			node->number, 0, NULL);
 }
 
@@ -606,7 +625,11 @@ void sim_node_begin(struct sim *sim)
 		node->id[0] = 'n';
 		node->id[1] = (char)('1' + i);
 		node->workers_count = sim->plan.workers[i];
-		for (unsigned w = 0; w < node->workers_count; w++) {
+		if (sim->plan.skew_ns != 0)
+			node->wall_shift_ns = (int64_t)sim_below(sim, 2 * sim->plan.skew_ns) -
+					      (int64_t)sim->plan.skew_ns;
+		for (unsigned w = 0; w < sim->plan.workers_most[i]; w++) {
+			node->workers[w].turn_ns = SIM_NEVER;
 			node->workers[w].node = node;
 			node->workers[w].number = w;
 		}

@@ -80,7 +80,7 @@ static void plan_print(const struct sim *sim)
 {
 	const struct sim_plan *plan = &sim->plan;
 
-	printf("seed %" PRIu64 ": %s%s, %u nodes with %u", sim->seed, plan->hell ? "hell" : "calm",
+	printf("seed %" PRIu64 ": %s%s, %u nodes with %u", sim->seed, plan->mood,
 		plan->lossy ? " with loss" : "", plan->nodes, plan->workers[0]);
 	for (unsigned i = 1; i < plan->nodes; i++)
 		printf("/%u", plan->workers[i]);

@@ -35,7 +35,7 @@
 #include "replica/replica.h"
 #include "tenure/tenure.h"
 
-#define SIM_NODES      5
+#define SIM_NODES      7
 #define SIM_WORKERS    4
 #define SIM_DEVICES    4
 #define SIM_RULES      8
@@ -109,14 +109,26 @@ enum sim_fault {
 	SIM_FAULTS_COUNT,
 };
 
+/** What is corrupted on its way, and not caught by the link. */
+enum sim_corrupt {
+	SIM_CORRUPT_NONE,
+	SIM_CORRUPT_BUCKET, /**< the content of a bucket */
+	SIM_CORRUPT_CHANGE, /**< the content of a change */
+	SIM_CORRUPT_HEAD,   /**< a change cannot be read */
+};
+
 struct sim_plan {
-	bool hell;
+	const char *mood;
 	bool lossy; /**< acknowledged writes may be lost: outside of the assumption */
 	unsigned nodes, devices, rules, clients;
-	unsigned workers[SIM_NODES];
-	bool crowded; /**< all rules share a few buckets */
+	unsigned workers[SIM_NODES];      /**< at first */
+	unsigned workers_most[SIM_NODES]; /**< in any life */
+	bool regrow;                      /**< other numbers of workers in other lives */
+	bool crowded;                     /**< all rules share a few buckets */
 	uint8_t backup_count;
 	bool unclean;
+	bool mortal;    /**< the last in-sync copy may die too */
+	bool born_soon; /**< a dead node is back at once */
 	uint32_t lease_ms, join_grace_ms;
 	uint64_t insync_timeout_ns, anti_entropy_ns, backup_period_ns, deadline_ns;
 	uint64_t idle_ns;                 /**< a worker without work looks so often */
@@ -126,6 +138,12 @@ struct sim_plan {
 	uint32_t coord_tail_ppm;          /**< requests that take the tail */
 	uint32_t coord_lose_ppm;          /**< requests or answers that are lost */
 	uint64_t coord_timeout_ns;        /**< of a driver */
+	uint32_t hint_lose_ppm;           /**< notifications that are missed */
+	uint64_t report_tail_ns;          /**< workers' reports take so long now and then */
+	uint64_t skew_ns;                 /**< wall clocks differ by so much */
+	uint32_t chase_ppm;               /**< faults that hit a master */
+	unsigned corrupt;                 /**< enum sim_corrupt */
+	uint32_t corrupt_ppm;             /**< of the messages that it is about */
 	uint64_t think_ns;                /**< of clients */
 	uint32_t local_ppm;               /**< writes with ack=local */
 	uint64_t fault_ns;                /**< mean time between faults; 0: none */
@@ -230,7 +248,7 @@ struct sim_node {
 	uint8_t node_of[WEIR_NODES_MAX];
 	struct sim_standing standing[SIM_DEVICES];
 	struct weir_table *tables[SIM_DEVICES];
-	uint64_t first_incarnation; /**< of this process; 0: none yet */
+	uint64_t first_incarnation, last_incarnation; /**< of this process; 0: none yet */
 	struct sim_settled settled[SIM_DEVICES];
 	struct sim_seen seen[SIM_DEVICES][SIM_RULES];
 	struct sim_worker workers[SIM_WORKERS];
@@ -327,7 +345,7 @@ struct sim_register {
 
 struct sim_stats {
 	uint64_t events, operations, ok, unknown, refused, reads, blind, lost;
-	uint64_t faults, crashes, terms, stuck;
+	uint64_t faults, crashes, terms, stuck, corrupted;
 };
 
 struct sim_device {

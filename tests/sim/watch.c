@@ -17,7 +17,8 @@ bool sim_watch_lives(const struct sim *sim, const struct weir_copy *copy)
 	const struct sim_node *node = number >= 0 ? &sim->nodes[number] : NULL;
 
 	return node != NULL && node->alive && !node->dying && node->first_incarnation != 0 &&
-	       copy->incarnation >= node->first_incarnation;
+	       copy->incarnation >= node->first_incarnation &&
+	       copy->incarnation <= node->last_incarnation;
 }
 
 static bool any_lives(const struct sim *sim, const struct weir_record *record)

@@ -401,6 +401,7 @@ int main(void)
 		TEST(a_node_without_a_copy_may_be_made_master),
 		TEST(master_set_says_why_not),
 		TEST(a_node_that_was_taken_out_is_not_put_back_until_it_restarts),
+		TEST(the_last_in_sync_copy_that_lives_is_never_struck_off),
 		TEST(a_master_may_become_standby_or_nothing),
 		TEST(a_master_without_an_insync_backup_does_not_resign),
 		TEST(a_full_list_of_backups_takes_no_more),

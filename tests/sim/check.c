@@ -194,7 +194,8 @@ bool sim_check_hopeless(const struct sim *sim, unsigned device)
 	if (sim->plan.unclean)
 		return false;
 	for (unsigned i = 0; i < record->insync_count; i++)
-		if (sim_watch_lives(sim, &record->insync[i]))
+		if (sim->plan.lossy ? lives(sim, &record->insync[i])
+				    : sim_watch_lives(sim, &record->insync[i]))
 			return false;
 	return sim->devices[device].bereaved || sim->plan.lossy;
 }

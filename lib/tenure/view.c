@@ -196,7 +196,8 @@ static bool may_let_go(const struct weir_tenure *tenure, const struct device *de
 
 static bool is_unclean(const struct weir_tenure *tenure, const struct device *device)
 {
-	return tenure->conf.unclean_takeover && weir_tenure_is_master(tenure, device) &&
+	return (tenure->conf.unclean_takeover || WEIR_DEFECT(UNCLEAN_TAKER)) &&
+	       weir_tenure_is_master(tenure, device) &&
 	       device->record.active < device->record.term && device->hopeless_ns != 0 &&
 	       tenure->now_ns >= device->hopeless_ns + tenure->lease_ns;
 }

@@ -64,7 +64,7 @@ static void on_answer(void *ctx, struct weir_task *task)
 
 static uint64_t report_delay(struct sim *sim)
 {
-	if (!sim->calm && sim->plan.report_tail_ns != 0 && sim_chance(sim, 200000))
+	if (!sim->calm && sim->plan.report_tail_ns != 0 && sim_chance(sim, 300000))
 		return sim_between(sim, SIM_US(5), sim->plan.report_tail_ns);
 	return sim_between(sim, SIM_US(5), SIM_US(200));
 }
@@ -75,6 +75,7 @@ static void on_report(void *ctx, const struct weir_report *report)
 	struct sim_worker *worker = ctx;
 	struct sim_node *node = worker->node;
 	struct sim *sim = node->sim;
+	uint64_t due_ns = sim->now_ns + report_delay(sim);
 
 	if (!sim_effect(node))
 		return;
@@ -91,8 +92,10 @@ static void on_report(void *ctx, const struct weir_report *report)
 			realloc(node->reports, node->reports_room * sizeof(node->reports[0]));
 		weir_assert(node->reports != NULL);
 	}
-	node->reports[node->reports_count++] = *report;
-	sim_node_control_wake(node, sim->now_ns + report_delay(sim));
+	worker->report_ns = due_ns > worker->report_ns ? due_ns : worker->report_ns;
+	node->reports[node->reports_count++] =
+		(struct sim_report){.due_ns = worker->report_ns, .report = *report};
+	sim_node_control_wake(node, worker->report_ns);
 }
 
 static struct weir_table *on_table(void *ctx, uint64_t device_key)
@@ -298,9 +301,19 @@ static uint64_t control_paused(const struct sim_node *node)
 
 static void reports_take(struct sim_node *node)
 {
-	for (unsigned i = 0; i < node->reports_count && !node->dying; i++)
-		weir_tenure_report(node->tenure, &node->reports[i], node->sim->now_ns);
-	node->reports_count = 0;
+	unsigned count = node->reports_count, kept = 0;
+
+	for (unsigned i = 0; i < count && !node->dying; i++) {
+		struct sim_report *report = &node->reports[i];
+
+		if (report->due_ns <= node->sim->now_ns) {
+			weir_tenure_report(node->tenure, &report->report, node->sim->now_ns);
+			continue;
+		}
+		sim_node_control_wake(node, report->due_ns);
+		node->reports[kept++] = *report;
+	}
+	node->reports_count = kept;
 }
 
 /* After all that happens on the control core, as lib/store does: timer, company. */
@@ -499,7 +512,7 @@ static void worker_birth(struct sim_worker *worker)
 	};
 
 	worker->turn_ns = SIM_NEVER;
-	worker->paused_ns = 0;
+	worker->paused_ns = worker->report_ns = 0;
 	worker->lease_ns = 0;
 	worker->company_version = 0;
 	worker->incarnation = 0;

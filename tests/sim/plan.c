@@ -49,7 +49,7 @@ static void speeds(struct sim *sim, struct sim_plan *plan)
 	plan->coord_tail_ns = plan->coord_ns;
 	plan->coord_timeout_ns = SIM_MS(sim_between(sim, 50, 1000));
 	plan->think_ns = SIM_MS(sim_between(sim, 1, 30));
-	plan->length_ns = SIM_MS(sim_between(sim, 2000, 8000)) + SIM_MS(4 * plan->lease_ms);
+	plan->length_ns = SIM_MS(sim_between(sim, 1500, 6000)) + SIM_MS(3 * plan->lease_ms);
 }
 
 /* ------------------------------------------------------------------------------- moods --- */
@@ -86,7 +86,7 @@ static void short_leases(struct sim *sim, struct sim_plan *plan)
 	plan->lease_ms = sim_chance(sim, 500000) ? 200 : 400;
 	plan->join_grace_ms = (uint32_t)sim_between(sim, 0, plan->lease_ms);
 	plan->insync_timeout_ns = SIM_MS(sim_between(sim, 50, 300));
-	plan->length_ns = SIM_MS(sim_between(sim, 2000, 5000));
+	plan->length_ns = SIM_MS(sim_between(sim, 1000, 4000));
 }
 
 /* Mastership goes round faster than terms settle, to whom has little or nothing yet. */
@@ -94,10 +94,10 @@ static void flapping(struct sim *sim, struct sim_plan *plan)
 {
 	short_leases(sim, plan);
 	plan->nodes = plan->nodes < 3 ? 3 : plan->nodes;
-	plan->fault_ns = SIM_MS(sim_between(sim, 3, 60));
+	plan->fault_ns = SIM_MS(sim_between(sim, 1, 60));
 	plan->delay_tail_ns = SIM_MS(sim_between(sim, 1, 60));
-	plan->tail_ppm = (uint32_t)sim_below(sim, 20000);
-	plan->report_tail_ns = SIM_MS(sim_below(sim, 30));
+	plan->tail_ppm = (uint32_t)sim_below(sim, sim_chance(sim, 500000) ? 300000 : 20000);
+	plan->report_tail_ns = SIM_MS(sim_below(sim, 100));
 	plan->hint_lose_ppm = (uint32_t)sim_below(sim, 900000);
 	plan->fault_weight[SIM_FAULT_HAND_OVER] = 60;
 	plan->fault_weight[SIM_FAULT_BREAK] = (uint32_t)sim_below(sim, 40);
@@ -114,7 +114,7 @@ static void flapping(struct sim *sim, struct sim_plan *plan)
 static void storm(struct sim *sim, struct sim_plan *plan)
 {
 	short_leases(sim, plan);
-	plan->fault_ns = SIM_MS(sim_between(sim, 10, 150));
+	plan->fault_ns = SIM_MS(sim_between(sim, 30, 200));
 	plan->born_soon = sim_chance(sim, 700000);
 	plan->mortal = sim_chance(sim, 300000);
 	plan->unclean = plan->mortal && sim_chance(sim, 500000);
@@ -139,13 +139,14 @@ static void slow(struct sim *sim, struct sim_plan *plan)
 	plan->coord_lose_ppm = (uint32_t)sim_below(sim, 100000);
 	plan->coord_timeout_ns = SIM_MS(sim_between(sim, 30, plan->lease_ms));
 	plan->hint_lose_ppm = (uint32_t)sim_below(sim, 900000);
-	plan->fault_ns = SIM_MS(sim_between(sim, 20, 300));
+	plan->fault_ns = SIM_MS(sim_between(sim, 5, 200));
+	plan->report_tail_ns = SIM_MS(sim_below(sim, 100));
 	plan->fault_weight[SIM_FAULT_COORD_DOWN] = (uint32_t)sim_below(sim, 10);
 	plan->fault_weight[SIM_FAULT_COORD_HANG] = (uint32_t)sim_below(sim, 20);
 	plan->fault_weight[SIM_FAULT_COORD_FAILOVER] = (uint32_t)sim_below(sim, 20);
 	plan->fault_weight[SIM_FAULT_COORD_CUT] = (uint32_t)sim_below(sim, 30);
 	plan->fault_weight[SIM_FAULT_CRASH] = 20;
-	plan->fault_weight[SIM_FAULT_BREAK] = 20;
+	plan->fault_weight[SIM_FAULT_BREAK] = (uint32_t)sim_below(sim, 100);
 	plan->fault_weight[SIM_FAULT_BLOCK] = (uint32_t)sim_below(sim, 20);
 	plan->fault_weight[SIM_FAULT_HAND_OVER] = (uint32_t)sim_below(sim, 20);
 	plan->fault_weight[SIM_FAULT_PAUSE] = (uint32_t)sim_below(sim, 10);

@@ -183,6 +183,12 @@ struct sim_pair {
 	uint64_t look_ns, look_seq;
 };
 
+/** On its way to the control core; those of one worker stay in order. */
+struct sim_report {
+	uint64_t due_ns;
+	struct weir_report report;
+};
+
 struct sim_worker {
 	struct sim_node *node;
 	unsigned number;
@@ -190,6 +196,7 @@ struct sim_worker {
 	struct weir_mem *mem;
 	uint64_t turn_ns, turn_seq;
 	uint64_t paused_ns; /**< stands still until then */
+	uint64_t report_ns; /**< its last report arrives then */
 	uint64_t lease_ns;
 	uint64_t company_version, incarnation;
 	uint64_t met[SIM_NODES]; /**< incarnation of whom the link talks to; 0: nobody */
@@ -239,7 +246,7 @@ struct sim_node {
 	uint64_t control_ns, control_seq;
 	unsigned conn; /**< the driver's connection */
 	uint64_t conn_at_ns[2];
-	struct weir_report *reports;
+	struct sim_report *reports;
 	unsigned reports_count, reports_room;
 	uint64_t lease_ns;
 	uint64_t company_version, incarnation;
@@ -390,6 +397,7 @@ struct sim {
 	uint64_t random;
 	uint64_t now_ns;
 	uint64_t event_number;
+	uint64_t checks;
 	uint64_t seq;
 	struct sim_event *heap;
 	unsigned heap_count, heap_room;

@@ -118,6 +118,8 @@ void sim_coord_ask(struct sim_node *node, const struct weir_coord_request *asked
 			(uint64_t)sim_device_number(sim, asked->record->device),
 			asked->record->term, asked->record->active, asked->expected_revision,
 			asked->new_term);
+	if (asked->kind == WEIR_COORD_CHANGE && asked->new_term)
+		sim_watch_term(node, asked);
 	if (asked->kind == WEIR_COORD_CHANGE && !asked->new_term &&
 		asked->record->active == asked->record->term && !sim->plan.lossy)
 		change_watch(node, asked->record);
@@ -177,6 +179,9 @@ void sim_coord_request(struct sim *sim, struct sim_request *request)
 	keep_answer(request);
 	request->activates = was_active && request->answer.err == 0 &&
 			     request->records[0].active == request->records[0].term;
+	/* Whoever has asked is dead: what is done for it may strike the last copy off. */
+	if (!is_mine(&sim->nodes[request->node], request))
+		sim_watch_death(sim);
 	request->applied_ns = sim->now_ns;
 	request->generation = coord->generation;
 	if (asked->kind == WEIR_COORD_CHANGE)

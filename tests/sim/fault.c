@@ -3,6 +3,7 @@
 
 #include "sim.h"
 #include "table/table.h"
+#include "wire/wire.h"
 
 static const char *const names[SIM_FAULTS_COUNT] = {
 	[SIM_FAULT_CRASH] = "crash",
@@ -268,6 +269,25 @@ void sim_fault_end(struct sim *sim)
 	}
 }
 
+/* Its state, or when it was created. */
+static void corrupt_entry(
+	struct sim *sim, struct sim_node *node, unsigned device, struct weir_entry *entry)
+{
+	unsigned number = weir_flow_bucket(entry->rule.flow_id);
+	struct weir_bucket *bucket = weir_table_bucket(node->tables[device], number);
+	struct weir_mem *mem = node->workers[weir_bucket_shard(number) % node->workers_count].mem;
+	union weir_entry_room room;
+
+	if (sim_chance(sim, 500000)) {
+		weir_bucket_set_state(
+			bucket, entry, (entry->state + 1) % WEIR_FLOW_STATES_COUNT, 0);
+		return;
+	}
+	memcpy(&room, entry, weir_entry_bytes(entry));
+	room.entry.created ^= 1;
+	weir_assert(weir_bucket_put(bucket, mem, &room.entry, NULL) == 1);
+}
+
 static void corrupt(struct sim *sim, struct sim_node *node, unsigned device)
 {
 	for (unsigned i = 0; i < sim->plan.rules; i++) {
@@ -278,9 +298,7 @@ static void corrupt(struct sim *sim, struct sim_node *node, unsigned device)
 			continue;
 		sim_note(sim, "%sn%lu d%lu rule %lu is corrupted", "", node->number, device, i, 0,
 			0, 0);
-		weir_bucket_set_state(
-			weir_table_bucket(node->tables[device], weir_flow_bucket(rule->flow_id)),
-			entry, (entry->state + 1) % WEIR_FLOW_STATES_COUNT, 0);
+		corrupt_entry(sim, node, device, entry);
 		return;
 	}
 }

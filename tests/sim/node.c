@@ -366,6 +366,8 @@ void sim_node_answer(struct sim_node *node, struct sim_request *request)
 			request);
 		return;
 	}
+	if (request->told.kind == WEIR_COORD_RENEW && request->told.err == 0)
+		sim_watch_renewed(node, request->told.run);
 	weir_tenure_answer(node->tenure, &request->told, sim->now_ns);
 	control_end(node);
 }
@@ -575,6 +577,7 @@ void sim_node_birth(struct sim_node *node)
 	memset(node->standing, 0, sizeof(node->standing));
 	memset(node->tables, 0, sizeof(node->tables));
 	node->first_incarnation = 0;
+	node->run = node->other_run_ns = 0;
 	memset(node->settled, 0, sizeof(node->settled));
 	memset(node->seen, 0, sizeof(node->seen));
 	for (unsigned i = 0; i < node->workers_count; i++)

@@ -256,6 +256,7 @@ struct sim_node {
 	struct sim_standing standing[SIM_DEVICES];
 	struct weir_table *tables[SIM_DEVICES];
 	uint64_t first_incarnation, last_incarnation; /**< of this process; 0: none yet */
+	uint64_t run, other_run_ns; /**< the coordinator that it knows, and since when */
 	struct sim_settled settled[SIM_DEVICES];
 	struct sim_seen seen[SIM_DEVICES][SIM_RULES];
 	struct sim_worker workers[SIM_WORKERS];
@@ -540,6 +541,8 @@ void sim_watch_lease(const struct sim_node *node, uint64_t until_ns);
 void sim_watch_settled(struct sim_node *node, unsigned device, unsigned worker, uint64_t term);
 void sim_watch_activating(struct sim_node *node, const struct weir_record *want);
 void sim_watch_invoked(struct sim *sim, struct sim_client *client);
+void sim_watch_term(struct sim_node *node, const struct weir_coord_request *asked);
+void sim_watch_renewed(struct sim_node *node, uint64_t run);
 void sim_watch_versions(struct sim *sim);
 
 /* fault.c */

@@ -187,6 +187,21 @@ void sim_watch_said(struct sim_worker *worker, const void *bytes, size_t len)
 			share->promised);
 }
 
+/* What answers to questions have brought so far. */
+static uint64_t answers_sum(const struct share *share)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; share->settle != NULL && i < share->settle->sources_count; i++) {
+		const struct source *source = &share->settle->sources[i];
+
+		sum += ((uint64_t)source->sealed << 32) + source->synced + source->digests_known;
+	}
+	for (unsigned i = 0; i < share->joins_count; i++)
+		sum += share->joins[i]->shards_known + share->joins[i]->shards_compared;
+	return sum;
+}
+
 static uint64_t content_sum(const struct sim_worker *worker, unsigned device)
 {
 	const struct weir_table *table = worker->node->tables[device];
@@ -209,7 +224,9 @@ struct sim_watched sim_watch_delivering(
 	int device;
 
 	if (weir_wire_get_head(&in, &head) != 0 ||
-		(head.type != WEIR_WIRE_DELTA && head.type != WEIR_WIRE_BUCKET))
+		(head.type != WEIR_WIRE_DELTA && head.type != WEIR_WIRE_BUCKET &&
+			head.type != WEIR_WIRE_SEALED && head.type != WEIR_WIRE_SHARDS &&
+			head.type != WEIR_WIRE_DIGESTS))
 		return watched;
 	device = sim_device_by_key(worker->node->sim, head.device_key);
 	share = device < 0 ? NULL : sim_check_share(worker, (unsigned)device);
@@ -218,16 +235,20 @@ struct sim_watched sim_watch_delivering(
 	watched.device = device;
 	watched.term = head.term;
 	watched.promised = share->promised;
-	watched.sum = content_sum(worker, (unsigned)device);
+	watched.sum = content_sum(worker, (unsigned)device) + answers_sum(share);
 	return watched;
 }
 
 /** What is older than the promise has changed nothing. */
 void sim_watch_delivered(const struct sim_worker *worker, const struct sim_watched *watched)
 {
-	if (watched->device >= 0 && content_sum(worker, (unsigned)watched->device) != watched->sum)
+	const struct share *share =
+		watched->device < 0 ? NULL : sim_check_share(worker, (unsigned)watched->device);
+
+	if (share != NULL &&
+		content_sum(worker, (unsigned)watched->device) + answers_sum(share) != watched->sum)
 		sim_fail(worker->node->sim,
-			"n%u.%u applies what is of term %lu of d%d, though it has promised %lu",
+			"n%u.%u takes what is of term %lu of d%d, though it has promised %lu",
 			worker->node->number, worker->number, watched->term, watched->device,
 			watched->promised);
 }
@@ -343,6 +364,40 @@ void sim_watch_activating(struct sim_node *node, const struct weir_record *want)
 				sim_fail(sim,
 					"n%u activates term %lu of d%d and does not wait for %s",
 					node->number, want->term, device, nodes[j].id);
+}
+
+/* --------------------------------------------------------------------------- new terms --- */
+
+/**
+ * A node asks for a new term: above all that it knows of, and, where it takes over from another,
+ * not before it knows who lives after it has met another coordinator.
+ */
+void sim_watch_term(struct sim_node *node, const struct weir_coord_request *asked)
+{
+	struct sim *sim = node->sim;
+	int device = sim_device_number(sim, asked->record->device);
+	const struct sim_standing *standing = &node->standing[device];
+	const uint32_t *weight = sim->plan.fault_weight;
+
+	if (!standing->known)
+		return;
+	if (asked->seen_term < standing->view.term)
+		sim_fail(sim, "n%u asks for a term of d%d above %lu, and knows of %lu",
+			node->number, device, asked->seen_term, standing->view.term);
+	if (weight[SIM_FAULT_HAND_OVER] == 0 && weight[SIM_FAULT_ROLE] == 0 &&
+		strcmp(asked->record->master.node, node->id) == 0 &&
+		strcmp(standing->record.master.node, node->id) != 0 &&
+		sim->now_ns < node->other_run_ns + SIM_MS(sim->plan.lease_ms))
+		sim_fail(sim, "n%u takes d%d over though it has just met another coordinator",
+			node->number, device);
+}
+
+/** The coordinator's answer to a RENEW is about to be heard. */
+void sim_watch_renewed(struct sim_node *node, uint64_t run)
+{
+	if (node->run != 0 && node->run != run)
+		node->other_run_ns = node->sim->now_ns;
+	node->run = run;
 }
 
 /* ----------------------------------------------------------------------- versions --- */

@@ -149,11 +149,12 @@ static void lagging(struct weir_tenure *tenure, struct mate *mate)
 
 static void deposed(struct weir_tenure *tenure, struct device *device, uint64_t term)
 {
+	if (WEIR_DEFECT(DEPOSED_IGNORED))
+		return;
 	if (term > device->seen_term)
 		device->seen_term = term;
 	/* The same term: a copy has promised it to another master, as two histories may have it. */
-	if (!weir_tenure_is_master(tenure, device) || term < device->record.term ||
-		WEIR_DEFECT(DEPOSED_IGNORED))
+	if (!weir_tenure_is_master(tenure, device) || term < device->record.term)
 		return;
 	device->deposed = true;
 	/* Somebody else's term, as a rule: the record is read again before one above is asked. */

@@ -43,7 +43,7 @@ static void on_send(void *ctx, unsigned peer, unsigned channel, const void *byte
 
 	if (!sim_effect(worker->node))
 		return;
-	sim_watch_said(worker, bytes, len);
+	sim_watch_said(worker, peer, bytes, len);
 	sim_net_send(worker, worker->node->node_of[peer], channel, bytes, len);
 }
 

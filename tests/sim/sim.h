@@ -530,7 +530,7 @@ bool sim_watch_lives(const struct sim *sim, const struct weir_copy *copy);
 bool sim_watch_judged(const struct sim *sim, unsigned device);
 void sim_watch_given(struct sim_worker *worker, struct sim_client *client);
 void sim_watch_answered(struct sim_worker *worker, struct sim_client *client, bool ok);
-void sim_watch_said(struct sim_worker *worker, const void *bytes, size_t len);
+void sim_watch_said(struct sim_worker *worker, unsigned peer, const void *bytes, size_t len);
 struct sim_watched sim_watch_delivering(
 	const struct sim_worker *worker, const void *bytes, size_t len);
 void sim_watch_delivered(const struct sim_worker *worker, const struct sim_watched *watched);

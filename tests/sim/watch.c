@@ -167,7 +167,7 @@ void sim_watch_answered(struct sim_worker *worker, struct sim_client *client, bo
 /* -------------------------------------------------------------------------- promises --- */
 
 /** Whoever answers a seal, or a master that wants to be joined, has promised that term. */
-void sim_watch_said(struct sim_worker *worker, const void *bytes, size_t len)
+void sim_watch_said(struct sim_worker *worker, unsigned peer, const void *bytes, size_t len)
 {
 	struct weir_in in = weir_in(bytes, len);
 	struct sim *sim = worker->node->sim;
@@ -176,10 +176,19 @@ void sim_watch_said(struct sim_worker *worker, const void *bytes, size_t len)
 	int device;
 
 	if (weir_wire_get_head(&in, &head) != 0 ||
-		(head.type != WEIR_WIRE_SEALED && head.type != WEIR_WIRE_SHARDS))
+		(head.type != WEIR_WIRE_SEALED && head.type != WEIR_WIRE_SHARDS &&
+			head.type != WEIR_WIRE_REFUSED))
 		return;
 	device = sim_device_by_key(sim, head.device_key);
 	share = device < 0 ? NULL : sim_check_share(worker, (unsigned)device);
+	if (share != NULL && head.type == WEIR_WIRE_REFUSED) {
+		if (head.term == share->promised && share->promised_peer != peer &&
+			share->promised_peer != WEIR_NO_PEER)
+			sim_fail(sim,
+				"n%u.%u refuses d%d and names a term that it would refuse too",
+				worker->node->number, worker->number, device);
+		return;
+	}
 	if (share != NULL && share->promised < head.term)
 		sim_fail(sim, "n%u.%u says %s to term %lu of d%d, and has promised %lu only",
 			worker->node->number, worker->number,

@@ -68,7 +68,7 @@ static void workers_exclusive(struct sim *sim, unsigned device)
 				continue;
 			for (unsigned shard = w; shard < WEIR_SHARDS;
 				shard += sim->nodes[i].workers_count) {
-				if (owner[shard] >= 0)
+				if (owner[shard] >= 0 && (!sim->plan.lossy || sim->options->strict))
 					sim_fail(sim,
 						"d%u: n%d and n%u both take writes, term %lu at "
 						"n%u",

@@ -227,7 +227,8 @@ static const char usage[] =
 	"usage: weir-sim --seed N [--trace] [--log]\n"
 	"       weir-sim --seeds A..B [--jobs J] [--most VIOLATIONS]\n"
 	"       weir-sim --defects [--seeds A..B] [--jobs J]   each, until a seed finds it\n"
-	"  --defect NAME  puts a defect back (build option defects); stops where it is found\n";
+	"  --defect NAME  puts a defect back (build option defects); stops where it is found\n"
+	"  --strict       one master at a time also where the coordinator has forgotten all\n";
 
 static bool range(const char *text, uint64_t *from, uint64_t *to)
 {
@@ -252,6 +253,7 @@ int main(int argc, char **argv)
 		{"log", no_argument, NULL, 'l'},
 		{"defect", required_argument, NULL, 'd'},
 		{"defects", no_argument, NULL, 'D'},
+		{"strict", no_argument, NULL, 'x'},
 		{NULL, 0, NULL, 0},
 	};
 	struct sim_options how = {0};
@@ -281,6 +283,9 @@ int main(int argc, char **argv)
 			break;
 		case 'l':
 			how.log = true;
+			break;
+		case 'x':
+			how.strict = true;
 			break;
 		case 'd':
 			if (!weir_defect_choose(optarg)) {

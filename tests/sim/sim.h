@@ -389,6 +389,7 @@ struct sim_trace_line {
 struct sim_options {
 	bool trace;
 	bool log;
+	bool strict;   /**< one master at a time also where the coordinator has forgotten all */
 	char *verdict; /**< receives what was violated, SIM_VERDICT bytes; NULL: nobody asks */
 };
 

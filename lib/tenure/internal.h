@@ -80,6 +80,7 @@ struct device {
 	bool regressed_mine;      /**< ... and this node is its master: the lease is not extended */
 	uint64_t stored_active;   /**< regressed: of the coordinator's record */
 	uint64_t regressed_ns;    /**< since when */
+	bool regressed_held;      /**< this node held a lease then, from before */
 	uint64_t seen_term;       /**< highest ever seen, promises of copies counted */
 	uint64_t learned;         /**< number of the last RENEW sent before the record was known */
 	uint64_t pulled;          /**< number of the last full pull that showed it */
@@ -176,6 +177,7 @@ struct weir_tenure {
 	uint64_t top;           /**< largest revision in this data set */
 	uint64_t seen_revision; /**< largest ever */
 	uint64_t lease_until_ns;
+	uint64_t held_until_ns;  /**< the end of the last lease, also of one that was given up */
 	bool suspended;          /**< it has run out, and that was told */
 	uint64_t quiet_until_ns; /**< nothing is taken over before */
 	unsigned regressed_mine; /**< devices whose regress holds the lease back */

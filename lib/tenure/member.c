@@ -42,6 +42,8 @@ static void lease_set(struct weir_tenure *tenure, uint64_t until_ns)
 	bool resumed = tenure->suspended && until_ns > tenure->now_ns;
 
 	tenure->lease_until_ns = until_ns;
+	if (until_ns != 0)
+		tenure->held_until_ns = until_ns;
 	tenure->ops.lease(tenure->ctx, until_ns);
 	if (resumed)
 		lease_event(tenure, false);

@@ -401,6 +401,7 @@ void weir_tenure_regress(
 {
 	if (!device->regressed) {
 		device->regressed_ns = tenure->now_ns;
+		device->regressed_held = tenure->now_ns < tenure->held_until_ns;
 		NOTE(WARNING,
 			"device %s: the coordinator has another record than that of term %llu",
 			device->record.device, (unsigned long long)device->record.term);

@@ -81,6 +81,34 @@ static void a_coordinator_that_comes_back_empty_gets_everything_back(void **stat
 		assert_int_equal(weir_tenure_incarnation(w.procs[i].tenure), 2);
 }
 
+static void a_master_that_was_cut_off_does_not_ask_before_its_successor(void **state)
+{
+	unsigned successor;
+
+	world_settled(&w, 3);
+	w.procs[0].cut = true;
+	world_until(&w, MS(4 * LEASE_MS), serves(&w, 0, 1) || serves(&w, 0, 2));
+	successor = serves(&w, 0, 1) ? 1 : 2;
+	world_run(&w, MS(3 * LEASE_MS));
+	/* The coordinator forgets all, and for a moment only the old master reaches it. */
+	w.procs[1].cut = w.procs[2].cut = true;
+	weir_coord_rules_forget(w.rules, 2);
+	w.procs[0].cut = false;
+	world_run(&w, MS(LEASE_MS / 2));
+	assert_int_equal(stored(&w, 0)->term, 0);
+	w.procs[1].cut = w.procs[2].cut = false;
+	world_until(&w, MS(LEASE_MS), serves(&w, 0, successor));
+	assert_int_equal(stored(&w, 0)->term, 3);
+}
+
+static void a_coordinator_that_comes_back_empty_costs_no_lease(void **state)
+{
+	world_settled(&w, 3);
+	world_run(&w, MS(100));
+	weir_coord_rules_forget(w.rules, 2);
+	world_until(&w, MS(LEASE_MS / 2), stored(&w, 0)->term == 2 && serves(&w, 0, 0));
+}
+
 static void an_empty_coordinator_and_a_dead_master_leave_the_insync_backup(void **state)
 {
 	uint64_t begin_ns;
@@ -199,6 +227,8 @@ int main(void)
 		TEST(a_term_that_was_lost_is_made_again_above_by_its_master),
 		TEST(a_lost_change_within_the_term_is_noticed_without_another_run),
 		TEST(a_coordinator_that_comes_back_empty_gets_everything_back),
+		TEST(a_master_that_was_cut_off_does_not_ask_before_its_successor),
+		TEST(a_coordinator_that_comes_back_empty_costs_no_lease),
 		TEST(an_empty_coordinator_and_a_dead_master_leave_the_insync_backup),
 		TEST(a_device_that_was_added_after_the_copy_is_made_again),
 		TEST(nothing_is_taken_over_for_a_lease_after_the_run_has_changed),

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * What weir-perf measures, in the order in which it does.
+ */
+#ifndef BENCH_SUBJECTS_H
+#define BENCH_SUBJECTS_H
+
+#include "bench.h"
+
+void lookup_run(const struct bench *bench);
+void table_run(const struct bench *bench);
+void link_run(const struct bench *bench);
+
+#endif

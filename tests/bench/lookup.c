@@ -156,5 +156,8 @@ void lookup_run(const struct bench *bench)
 		beside_writer(&tables, "lookup_bulk_writer_1pct", own_find_bulk, 1);
 		beside_writer(&tables, "lookup_bulk_writer_100pct", own_find_bulk, 100);
 	}
+	own_close(&tables);
+	rte_close(&tables);
 	tables_close(&tables);
+	weir_rcu_unregister();
 }

@@ -33,6 +33,17 @@ void own_close(struct tables *tables)
 	weir_mem_destroy(tables->mem);
 }
 
+void own_settle(struct tables *tables)
+{
+	struct weir_mem_stats stats;
+
+	do {
+		weir_mem_turn(tables->mem, true);
+		weir_rcu_wait();
+		weir_mem_stats(tables->mem, &stats);
+	} while (stats.waiting_bytes > 0);
+}
+
 static void turn(struct weir_mem *mem, uint64_t i)
 {
 	if (i % TURN != 0)

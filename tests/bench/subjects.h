@@ -10,6 +10,7 @@
 
 void lookup_run(const struct bench *bench);
 void table_run(const struct bench *bench);
+void add_run(const struct bench *bench);
 void link_run(const struct bench *bench);
 
 #endif

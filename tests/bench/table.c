@@ -73,5 +73,8 @@ void table_run(const struct bench *bench)
 	changes(&tables);
 	walks(&tables);
 	memory(&tables);
+	own_close(&tables);
+	rte_close(&tables);
 	tables_close(&tables);
+	weir_rcu_unregister();
 }

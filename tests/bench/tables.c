@@ -8,10 +8,11 @@ unsigned tables_memory_mb(const struct bench *bench)
 	return (unsigned)(64 + bench->flows * 640 / 1000000);
 }
 
-static void flows_open(struct tables *tables)
+void tables_flows(struct tables *tables, const struct bench *bench)
 {
-	uint64_t count = tables->count;
+	uint64_t count = bench->flows;
 
+	*tables = (struct tables){.bench = bench, .count = count};
 	tables->flows = malloc(count * sizeof(*tables->flows));
 	tables->keys = malloc(count * sizeof(*tables->keys));
 	tables->probes = malloc(count * sizeof(*tables->probes));
@@ -26,21 +27,17 @@ static void flows_open(struct tables *tables)
 
 void tables_open(struct tables *tables, const struct bench *bench)
 {
-	*tables = (struct tables){.bench = bench, .count = bench->flows};
 	weir_rcu_register();
-	flows_open(tables);
+	tables_flows(tables, bench);
 	own_open(tables);
 	rte_open(tables);
 }
 
 void tables_close(struct tables *tables)
 {
-	own_close(tables);
-	rte_close(tables);
 	free(tables->flows);
 	free(tables->probes);
 	free(tables->keys);
-	weir_rcu_unregister();
 }
 
 void tables_shuffle(struct tables *tables)

@@ -46,8 +46,13 @@ struct tables {
 /** EAL memory for all of it. */
 unsigned tables_memory_mb(const struct bench *bench);
 
-/** Weir's and rte_hash, empty; the calling thread becomes an RCU reader. */
+/** The flows and no table yet. */
+void tables_flows(struct tables *tables, const struct bench *bench);
+
+/** With Weir's table and rte_hash, empty; the calling thread becomes an RCU reader. */
 void tables_open(struct tables *tables, const struct bench *bench);
+
+/** Gives the flows back; tables are closed before. */
 void tables_close(struct tables *tables);
 
 /** Another order from now on, so that no pass follows the order of memory. */
@@ -77,6 +82,10 @@ void tables_race(struct tables *tables, struct lane *lanes, unsigned count);
 /** Parts of the above. */
 void own_open(struct tables *tables);
 void own_close(struct tables *tables);
+
+/** Waits until all that was freed has come back. */
+void own_settle(struct tables *tables);
+
 void rte_open(struct tables *tables);
 void rte_close(struct tables *tables);
 

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+#include <rte_lcore.h>
+
+#include "base/err.h"
+#include "coord/redis/redis.h"
+
+#include "../unit/store/office.h"
+#include "home.h"
+
+#define WORKER_MEMORY_BYTES (16ULL << 30)
+#define POLL_BURST          64
+
+/* ------------------------------------------------------------------------------------- node --- */
+
+struct shift {
+	struct home *home;
+	unsigned worker, cpu;
+};
+
+struct weir_store_conf home_conf(const char *id, unsigned workers_count)
+{
+	struct weir_store_conf conf = {
+		.cluster = "perf",
+		.tenure = {.backup_count = 1,
+			.lease_ms = 10000,
+			.join_grace_ms = 2000,
+			.leave_timeout_ms = 800},
+		.workers_count = workers_count,
+		.port_id = WEIR_NO_PORT,
+		.mtu = 1500,
+		.udp_port = 7100,
+		.idle = WEIR_IDLE_PAUSE,
+		.idle_sleep_max_us = 1000,
+		.insync_timeout_ms = 10000,
+		.anti_entropy_period_ms = 5000,
+		.backup_period_ms = 2000,
+		.request_timeout_ms = 20000,
+		.memory_bytes = WORKER_MEMORY_BYTES,
+	};
+
+	snprintf(conf.tenure.self.id, sizeof(conf.tenure.self.id), "%s", id);
+	snprintf(conf.tenure.self.socket, sizeof(conf.tenure.self.socket), "/run/%s.sock", id);
+	return conf;
+}
+
+static void *work(void *arg)
+{
+	struct shift shift = *(struct shift *)arg;
+
+	free(arg);
+	bench_pin(shift.home->bench, shift.cpu);
+	rte_thread_register(); /* as a worker lcore has: frames come from a cache of its own */
+	weir_store_worker_run(shift.home->store, shift.worker);
+	rte_thread_unregister();
+	return NULL;
+}
+
+static void *control(void *arg)
+{
+	struct home *home = arg;
+
+	bench_pin(home->bench, BENCH_CPUS_MAX);
+	bench_check(home->bench, weir_store_control_run(home->store, home->base, home->coord) == 0);
+	return NULL;
+}
+
+static struct weir_coord *coord_of(struct home *home, struct office *office, const char *redis)
+{
+	const struct weir_coord_redis_conf conf = {.address = redis, .cluster = "perf"};
+	char wrong[128] = "";
+
+	if (office != NULL)
+		return office_coord(office, home->base, &weir_store_coord_events, home->store);
+	return weir_coord_redis_create(
+		&conf, home->base, &weir_store_coord_events, home->store, wrong, sizeof(wrong));
+}
+
+void home_open(struct home *home, const struct bench *bench, const struct weir_store_conf *conf,
+	unsigned cpu, struct office *office, const char *redis)
+{
+	*home = (struct home){.bench = bench, .workers_count = conf->workers_count};
+	home->base = event_base_new();
+	home->store = weir_store_create(conf);
+	bench_check(bench, home->base != NULL && home->store != NULL);
+	home->coord = coord_of(home, office, redis);
+	bench_check(bench, home->coord != NULL);
+	for (unsigned i = 0; i < conf->workers_count; i++) {
+		struct shift *shift = malloc(sizeof(*shift));
+
+		bench_check(bench, shift != NULL);
+		*shift = (struct shift){home, i, cpu + i};
+		bench_check(bench, pthread_create(&home->workers[i], NULL, work, shift) == 0);
+	}
+	bench_check(bench, pthread_create(&home->control, NULL, control, home) == 0);
+}
+
+void home_close(struct home *home)
+{
+	weir_store_stop(home->store);
+	for (unsigned i = 0; i < home->workers_count; i++)
+		pthread_join(home->workers[i], NULL);
+	pthread_join(home->control, NULL);
+	home->coord->driver->destroy(home->coord);
+	weir_store_destroy(home->store);
+	event_base_free(home->base);
+}
+
+void home_busy(struct home *home, bool busy)
+{
+	weir_store_idle_set(home->store, busy ? WEIR_IDLE_PAUSE : WEIR_IDLE_SLEEP, 1000);
+}
+
+uint64_t home_worker_ns(const struct home *home, unsigned worker)
+{
+	struct timespec now;
+	clockid_t clock;
+
+	bench_check(home->bench, pthread_getcpuclockid(home->workers[worker], &clock) == 0);
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * WEIR_NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+uint64_t home_workers_ns(const struct home *home)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < home->workers_count; i++)
+		sum += home_worker_ns(home, i);
+	return sum;
+}
+
+/* ----------------------------------------------------------------------------------- client --- */
+
+void client_open(struct client *client, struct home *home)
+{
+	*client = (struct client){.bench = home->bench, .home = home};
+	bench_pin(home->bench, BENCH_CPUS_MAX);
+	client->gate = weir_gate_open(home->store);
+	bench_check(client->bench, client->gate != NULL);
+}
+
+void client_close(struct client *client)
+{
+	weir_gate_close(client->gate);
+}
+
+void client_pause(struct client *client)
+{
+	struct timespec time = {.tv_nsec = 100000};
+
+	weir_gate_rest(client->gate);
+	nanosleep(&time, NULL);
+	weir_gate_wake(client->gate);
+}
+
+void client_ask(
+	struct client *client, enum weir_request_kind kind, const char *device, const char *node)
+{
+	struct weir_request request = {.kind = kind, .deadline_ns = weir_clock_ns() + PATIENCE_NS};
+	struct weir_request *back = NULL;
+
+	snprintf(request.device, sizeof(request.device), "%s", device);
+	snprintf(request.node, sizeof(request.node), "%s", node != NULL ? node : "");
+	weir_gate_request(client->gate, &request);
+	client_wait(client, (back = weir_gate_request_poll(client->gate)) != NULL);
+	if (request.err != 0)
+		bench_fail(client->bench, "device %s: request refused: %s", device,
+			weir_err_sentence(request.err));
+}
+
+struct weir_device_status client_status(struct client *client, const char *name)
+{
+	const struct weir_store *store = client->home->store;
+	const struct weir_device *device = weir_store_device(store, name, strlen(name));
+	struct weir_device_status status = {0};
+
+	if (device != NULL)
+		weir_device_status(store, device, &status);
+	return status;
+}
+
+static bool serves(struct client *client, const char *device, unsigned copies)
+{
+	struct weir_device_status status = client_status(client, device);
+
+	return status.open && status.record.insync_count >= copies;
+}
+
+void client_device(struct client *client, const char *device, unsigned copies)
+{
+	client_ask(client, WEIR_REQUEST_DEVICE_ADD, device, NULL);
+	client_wait(client, serves(client, device, copies));
+}
+
+static void task_fill(struct weir_task *task, const struct job *job, uint64_t number)
+{
+	const struct flow *flow = &job->flows[number];
+	bool whole = job->op == WEIR_OP_ADD || job->op == WEIR_OP_MODIFY;
+
+	task->op = (uint8_t)job->op;
+	task->ack = (uint8_t)job->ack;
+	memcpy(&task->entry, &flow->entry, FLOW_BYTES - (whole ? 0 : INSTR_LEN));
+	task->entry.created = 0;
+	if (whole)
+		return;
+	task->entry.rule.instr_len = 0;
+	task->entry.packets = job->packets;
+	task->entry.bytes = job->packets * 64;
+}
+
+/** The keys of a job's devices. */
+static uint64_t *keys_of(struct client *client, const struct job *job)
+{
+	unsigned count = job->devices_count > 0 ? job->devices_count : 1;
+	uint64_t *keys = malloc(count * sizeof(*keys));
+	char name[WEIR_DEVICE_ID_MAX];
+
+	bench_check(client->bench, keys != NULL);
+	keys[0] = weir_device_key(job->device);
+	for (unsigned i = 0; i < job->devices_count; i++) {
+		snprintf(name, sizeof(name), "%s%u", job->device, i);
+		keys[i] = weir_device_key(name);
+	}
+	return keys;
+}
+
+static unsigned answers_take(struct client *client)
+{
+	struct weir_task *tasks[POLL_BURST];
+	unsigned count = weir_gate_poll(client->gate, tasks, POLL_BURST);
+
+	for (unsigned i = 0; i < count; i++) {
+		if (tasks[i]->err != 0)
+			bench_fail(client->bench, "a task was answered: %s",
+				weir_err_sentence(tasks[i]->err));
+		weir_gate_task_free(client->gate, tasks[i]);
+	}
+	return count;
+}
+
+static void give_way(struct client *client)
+{
+	weir_gate_rest(client->gate);
+	sched_yield();
+	weir_gate_wake(client->gate);
+}
+
+struct spent client_do(struct client *client, const struct job *job)
+{
+	uint64_t begin_ns = weir_clock_ns(), cpu_ns = home_workers_ns(client->home);
+	uint64_t *keys = keys_of(client, job), sent = 0, done = 0;
+	uint64_t deadline_ns = begin_ns + PATIENCE_NS;
+
+	while (done < job->count) {
+		unsigned answered;
+
+		for (unsigned i = 0;
+			i < POLL_BURST && sent < job->count && sent - done < job->window;
+			i++, sent++) {
+			struct weir_task *task = weir_gate_task(client->gate, FLOW_BYTES);
+
+			bench_check(client->bench, task != NULL);
+			task->device_key =
+				keys[job->devices_count > 0 ? sent % job->devices_count : 0];
+			task->deadline_ns = deadline_ns;
+			task_fill(task, job, sent);
+			weir_gate_submit(client->gate, task);
+		}
+		weir_gate_flush(client->gate);
+		answered = answers_take(client);
+		done += answered;
+		if (answered == 0)
+			give_way(client);
+		weir_gate_quiescent(client->gate);
+	}
+	free(keys);
+	return (struct spent){.wall_ns = (double)(weir_clock_ns() - begin_ns) / (double)job->count,
+		.workers_ns =
+			(double)(home_workers_ns(client->home) - cpu_ns) / (double)job->count};
+}
+
+void client_purge(struct client *client, const char *device)
+{
+	unsigned done = 0, count;
+
+	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++) {
+		struct weir_task *task = weir_gate_task(client->gate, sizeof(struct weir_entry));
+
+		bench_check(client->bench, task != NULL);
+		task->device_key = weir_device_key(device);
+		task->deadline_ns = weir_clock_ns() + PATIENCE_NS;
+		task->op = WEIR_OP_PURGE;
+		task->app = WEIR_ANY_APP;
+		task->entry.rule.flow_id = shard;
+		weir_gate_submit(client->gate, task);
+	}
+	weir_gate_flush(client->gate);
+	while (done < WEIR_SHARDS) {
+		client_wait(client, (count = answers_take(client)) > 0);
+		done += count;
+	}
+	bench_check(client->bench, client_status(client, device).flows == 0);
+}

@@ -122,6 +122,7 @@ void add_run(const struct bench *bench)
 	own_open(&adds.tables);
 	home_open(&adds.home, bench, &conf, 0, office, NULL);
 	client_open(&adds.client, &adds.home);
+	client_company(&adds.client, 1);
 	client_device(&adds.client, "d", 1);
 	rounds(&adds, 1); /* for warmth */
 	adds.figures = (struct figures){0};

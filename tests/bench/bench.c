@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 
 #include "bench.h"
 
@@ -228,6 +229,13 @@ static void arguments_add(char **arguments, int *count, const char *argument)
 	arguments[(*count)++] = (char *)(uintptr_t)argument;
 }
 
+/** Warnings are about a machine that is busy, or are meant to be seen. */
+static void warnings_only(enum weir_log_room room, enum weir_log_level level, const char *line)
+{
+	if (level <= WEIR_LOG_WARNING)
+		fprintf(stderr, "weir.%s: %s\n", weir_log_room_name(room), line);
+}
+
 void bench_eal_start(const struct bench *bench, unsigned memory_mb, const char *const *arguments)
 {
 	static char prefix[64], lcores[32], memory[16];
@@ -254,6 +262,7 @@ void bench_eal_start(const struct bench *bench, unsigned memory_mb, const char *
 	}
 	for (; arguments != NULL && *arguments != NULL; arguments++)
 		arguments_add(list, &count, *arguments);
+	weir_log_sink_set(warnings_only);
 	urcu_qsbr_get_default_call_rcu_data(); /* before the EAL pins this thread, and it with it */
 	if (rte_eal_init(count, list) < 0)
 		bench_fail(bench, "the EAL does not start");

@@ -185,6 +185,21 @@ struct weir_device_status client_status(struct client *client, const char *name)
 	return status;
 }
 
+static unsigned nodes_live(struct client *client)
+{
+	struct weir_node nodes[WEIR_NODES_MAX];
+	unsigned count = weir_store_nodes(client->home->store, nodes, WEIR_NODES_MAX), live = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		live += nodes[i].live;
+	return live;
+}
+
+void client_company(struct client *client, unsigned nodes_count)
+{
+	client_wait(client, nodes_live(client) == nodes_count);
+}
+
 static bool serves(struct client *client, const char *device, unsigned copies)
 {
 	struct weir_device_status status = client_status(client, device);

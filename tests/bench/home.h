@@ -85,6 +85,9 @@ void client_ask(
 
 struct weir_device_status client_status(struct client *client, const char *device);
 
+/** Waits until so many nodes are live. */
+void client_company(struct client *client, unsigned nodes_count);
+
 /** Makes a device and waits until `copies` of it are in sync and its term is active. */
 void client_device(struct client *client, const char *device, unsigned copies);
 

@@ -3,12 +3,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 #include <rte_lcore.h>
 
 #include "base/err.h"
 #include "coord/redis/redis.h"
+#include "table/rcu.h"
 
 #include "../unit/store/office.h"
 #include "home.h"
@@ -81,6 +84,11 @@ static struct weir_coord *coord_of(struct home *home, struct office *office, con
 		&conf, home->base, &weir_store_coord_events, home->store, wrong, sizeof(wrong));
 }
 
+static void on_leave(evutil_socket_t fd, short what, void *store)
+{
+	weir_store_leave(store);
+}
+
 void home_open(struct home *home, const struct bench *bench, const struct weir_store_conf *conf,
 	unsigned cpu, struct office *office, const char *redis)
 {
@@ -90,6 +98,9 @@ void home_open(struct home *home, const struct bench *bench, const struct weir_s
 	bench_check(bench, home->base != NULL && home->store != NULL);
 	home->coord = coord_of(home, office, redis);
 	bench_check(bench, home->coord != NULL);
+	home->leave_fd = eventfd(0, EFD_CLOEXEC);
+	home->leave = event_new(home->base, home->leave_fd, EV_READ, on_leave, home->store);
+	bench_check(bench, home->leave != NULL && event_add(home->leave, NULL) == 0);
 	for (unsigned i = 0; i < conf->workers_count; i++) {
 		struct shift *shift = malloc(sizeof(*shift));
 
@@ -100,15 +111,69 @@ void home_open(struct home *home, const struct bench *bench, const struct weir_s
 	bench_check(bench, pthread_create(&home->control, NULL, control, home) == 0);
 }
 
-void home_close(struct home *home)
+/** In a thread of its own: it becomes an RCU reader, which the caller may be already. */
+static void *destroy(void *store)
 {
+	weir_store_destroy(store);
+	return NULL;
+}
+
+static void clear(struct home *home)
+{
+	pthread_t thread;
+
 	weir_store_stop(home->store);
 	for (unsigned i = 0; i < home->workers_count; i++)
 		pthread_join(home->workers[i], NULL);
-	pthread_join(home->control, NULL);
 	home->coord->driver->destroy(home->coord);
-	weir_store_destroy(home->store);
+	bench_check(home->bench, pthread_create(&thread, NULL, destroy, home->store) == 0);
+	pthread_join(thread, NULL);
+	event_free(home->leave);
+	close(home->leave_fd);
 	event_base_free(home->base);
+}
+
+void home_close(struct home *home)
+{
+	weir_store_stop(home->store);
+	pthread_join(home->control, NULL);
+	clear(home);
+}
+
+void home_leave(struct home *home)
+{
+	weir_assert(eventfd_write(home->leave_fd, 1) == 0);
+	pthread_join(home->control, NULL);
+	clear(home);
+}
+
+struct asked {
+	const struct home *home;
+	const char *device;
+	uint64_t flows;
+};
+
+static void *flows_ask(void *arg)
+{
+	struct asked *asked = arg;
+	const struct weir_device *device;
+
+	weir_rcu_register();
+	device = weir_store_device(asked->home->store, asked->device, strlen(asked->device));
+	if (device != NULL)
+		asked->flows = weir_table_count(weir_device_table(device));
+	weir_rcu_unregister();
+	return NULL;
+}
+
+uint64_t home_flows(const struct home *home, const char *device)
+{
+	struct asked asked = {home, device, 0};
+	pthread_t thread;
+
+	bench_check(home->bench, pthread_create(&thread, NULL, flows_ask, &asked) == 0);
+	pthread_join(thread, NULL);
+	return asked.flows;
 }
 
 void home_busy(struct home *home, bool busy)

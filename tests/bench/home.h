@@ -30,6 +30,8 @@ struct home {
 	struct weir_coord *coord;
 	pthread_t control, workers[WEIR_WORKERS_MAX];
 	unsigned workers_count;
+	int leave_fd; /**< readable: the node is to leave */
+	struct event *leave;
 };
 
 /** Settings of a node that is alone. */
@@ -43,8 +45,14 @@ struct weir_store_conf home_conf(const char *id, unsigned workers_count);
 void home_open(struct home *home, const struct bench *bench, const struct weir_store_conf *conf,
 	unsigned cpu, struct office *office, const char *redis);
 
-/** Stops all threads. All gates are closed. */
+/** Stops all threads. All gates are closed; the caller is no RCU reader, or offline. */
 void home_close(struct home *home);
+
+/** The same, after the node has left its cluster. */
+void home_leave(struct home *home);
+
+/** Flows of a device in this node's copy. The caller is no RCU reader, or any. */
+uint64_t home_flows(const struct home *home, const char *device);
 
 /** Whether idle workers poll, yielding to others, or sleep: for the time that others are measured.
  */

@@ -222,7 +222,7 @@ void link_run(const struct bench *bench)
 
 	bench_eal_start(bench, MEMORY_MB, NULL);
 	wire.pool = ports_pool(bench, POOL_MBUFS);
-	ports_join(bench, wire.pool, port_ids);
+	ports_join(bench, wire.pool, "link", port_ids);
 	wire.ends[0].port_id = port_ids[0];
 	wire.ends[1].port_id = port_ids[1];
 	links_open(&wire);

@@ -25,6 +25,8 @@ static const struct bench_subject subjects[] = {
 	{"lookup", "lookups of present rules, one reader; while a writer writes", lookup_run},
 	{"table", "put, replace, remove and walk of one device's table", table_run},
 	{"add", "writes through one worker's task ring, beside Redis", add_run},
+	{"pair", "writes acknowledged by a copy, two nodes in one process", pair_run},
+	{"memif", "the same in two processes over net_memif", memif_run},
 	{"link", "messages over a link, beside raw frames on the same port", link_run},
 };
 

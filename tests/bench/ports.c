@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdio.h>
+
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -30,19 +32,31 @@ void ports_start(const struct bench *bench, struct rte_mempool *pool, uint16_t p
 	bench_check(bench, rte_eth_dev_start(port_id) == 0);
 }
 
-void ports_join(const struct bench *bench, struct rte_mempool *pool, uint16_t port_ids[2])
+static struct rte_ring *ring_make(const struct bench *bench, const char *name, const char *way)
 {
-	static const unsigned flags = RING_F_SP_ENQ | RING_F_SC_DEQ;
-	struct rte_ring *there = rte_ring_create("there", RING_SIZE, 0, flags);
-	struct rte_ring *back = rte_ring_create("back", RING_SIZE, 0, flags);
-	int ports[2];
+	char whole[RTE_RING_NAMESIZE];
+	struct rte_ring *ring;
 
-	bench_check(bench, there != NULL && back != NULL);
-	ports[0] = rte_eth_from_rings("a", &back, 1, &there, 1, 0);
-	ports[1] = rte_eth_from_rings("b", &there, 1, &back, 1, 0);
+	snprintf(whole, sizeof(whole), "%s %s", name, way);
+	ring = rte_ring_create(whole, RING_SIZE, 0, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	bench_check(bench, ring != NULL);
+	return ring;
+}
+
+void ports_join(
+	const struct bench *bench, struct rte_mempool *pool, const char *name, uint16_t port_ids[2])
+{
+	struct rte_ring *rings[2] = {
+		ring_make(bench, name, "back"), ring_make(bench, name, "there")};
+
 	for (unsigned i = 0; i < 2; i++) {
-		bench_check(bench, ports[i] >= 0);
-		port_ids[i] = (uint16_t)ports[i];
+		char port[RTE_ETH_NAME_MAX_LEN];
+		int id;
+
+		snprintf(port, sizeof(port), "%s%u", name, i);
+		id = rte_eth_from_rings(port, &rings[i], 1, &rings[1 - i], 1, 0);
+		bench_check(bench, id >= 0);
+		port_ids[i] = (uint16_t)id;
 		ports_start(bench, pool, port_ids[i]);
 	}
 }

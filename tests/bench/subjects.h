@@ -11,6 +11,8 @@
 void lookup_run(const struct bench *bench);
 void table_run(const struct bench *bench);
 void add_run(const struct bench *bench);
+void pair_run(const struct bench *bench);
+void memif_run(const struct bench *bench);
 void link_run(const struct bench *bench);
 
 #endif

@@ -35,6 +35,7 @@ struct bench {
 	unsigned cpus[BENCH_CPUS_MAX];
 	unsigned cpus_count;
 	const char *subject; /**< at hand */
+	const char *folder;  /**< of the run, for sockets; goes with all that is in it */
 };
 
 /** What can be measured: one file has one or several. */

@@ -18,6 +18,7 @@
 
 #define WORKER_MEMORY_BYTES (16ULL << 30)
 #define POLL_BURST          64
+#define REQUESTS_BURST      32
 
 /* ------------------------------------------------------------------------------------- node --- */
 
@@ -276,6 +277,40 @@ void client_device(struct client *client, const char *device, unsigned copies)
 {
 	client_ask(client, WEIR_REQUEST_DEVICE_ADD, device, NULL);
 	client_wait(client, serves(client, device, copies));
+}
+
+/** Asks for some devices at once and waits for the answers. */
+static void devices_ask(struct client *client, const char *name, unsigned first, unsigned count)
+{
+	struct weir_request requests[REQUESTS_BURST] = {0};
+	struct weir_request *back;
+
+	for (unsigned i = 0; i < count; i++) {
+		requests[i].kind = WEIR_REQUEST_DEVICE_ADD;
+		requests[i].deadline_ns = weir_clock_ns() + PATIENCE_NS;
+		snprintf(requests[i].device, sizeof(requests[i].device), "%s%u", name, first + i);
+		weir_gate_request(client->gate, &requests[i]);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		client_wait(client, (back = weir_gate_request_poll(client->gate)) != NULL);
+		bench_check(client->bench, back->err == 0);
+	}
+}
+
+void client_devices(
+	struct client *client, const char *name, unsigned devices_count, unsigned copies)
+{
+	char whole[WEIR_DEVICE_ID_MAX];
+
+	for (unsigned first = 0; first < devices_count; first += REQUESTS_BURST) {
+		unsigned left = devices_count - first;
+
+		devices_ask(client, name, first, left < REQUESTS_BURST ? left : REQUESTS_BURST);
+	}
+	for (unsigned i = 0; i < devices_count; i++) {
+		snprintf(whole, sizeof(whole), "%s%u", name, i);
+		client_wait(client, serves(client, whole, copies));
+	}
 }
 
 static void task_fill(struct weir_task *task, const struct job *job, uint64_t number)

@@ -99,6 +99,10 @@ void client_company(struct client *client, unsigned nodes_count);
 /** Makes a device and waits until `copies` of it are in sync and its term is active. */
 void client_device(struct client *client, const char *device, unsigned copies);
 
+/** The same for several, whose numbers are appended to the name. */
+void client_devices(
+	struct client *client, const char *name, unsigned devices_count, unsigned copies);
+
 /** Tasks on flows, one after the other. */
 struct job {
 	const char *device;

@@ -4,6 +4,7 @@
  * config/performance.md says what each line means.
  */
 #include <errno.h>
+#include <ftw.h>
 #include <getopt.h>
 #include <sched.h>
 #include <stdio.h>
@@ -27,6 +28,10 @@ static const struct bench_subject subjects[] = {
 	{"add", "writes through one worker's task ring, beside Redis", add_run},
 	{"pair", "writes acknowledged by a copy, two nodes in one process", pair_run},
 	{"memif", "the same in two processes over net_memif", memif_run},
+	{"scan", "COUNT and SCAN of a whole device, and writes meanwhile", scan_run},
+	{"memory", "of a flow, and of a device without flows", memory_run},
+	{"idle", "what the comparison of copies costs while nothing happens", idle_run},
+	{"growth", "cost of an operation with more flows, devices, workers", growth_run},
 	{"link", "messages over a link, beside raw frames on the same port", link_run},
 };
 
@@ -174,9 +179,15 @@ static bool subject_run(struct bench *bench, const struct bench_subject *subject
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+static int file_remove(const char *path, const struct stat *stat, int type, struct FTW *at)
+{
+	return remove(path);
+}
+
 int main(int argc, char **argv)
 {
-	struct bench bench = {.rounds = ROUNDS, .flows = FLOWS};
+	char folder[] = "/tmp/weir-perf-XXXXXX";
+	struct bench bench = {.rounds = ROUNDS, .flows = FLOWS, .folder = folder};
 	bool good = true;
 	int first;
 
@@ -187,8 +198,13 @@ int main(int argc, char **argv)
 	for (int i = first; i < argc; i++)
 		if (!known(argv[i]))
 			return 2;
+	if (mkdtemp(folder) == NULL) {
+		fprintf(stderr, "weir-perf: no folder can be made in /tmp\n");
+		return 1;
+	}
 	for (unsigned i = 0; i < SUBJECTS_COUNT; i++)
 		if (wanted(subjects[i].name, argc, argv, first))
 			good = subject_run(&bench, &subjects[i]) && good;
+	nftw(folder, file_remove, 8, FTW_DEPTH | FTW_PHYS);
 	return good ? 0 : 1;
 }

@@ -30,7 +30,7 @@
 #define POUR_FRAMES      1000000
 #define POUR_QUICK       2048
 #define LINK_PATIENCE_MS 20000
-#define LINK_RETRY_MS    200
+#define LINK_RETRY_MS    2000
 
 enum command {
 	PEER_OPEN,  /**< the node begins; @return 0 */
@@ -42,7 +42,8 @@ enum command {
 	PEER_ECHO,  /**< raw frames are echoed; @return 0 */
 	PEER_SINK,  /**< raw frames are swallowed; @return 0 */
 	PEER_STILL, /**< no more raw frames; @return bytes received */
-	PEER_END,   /**< the process ends */
+	PEER_JOIN,  /**< to a process that waits: the ports' server is there */
+	PEER_END,   /**< to a process: its end */
 };
 
 struct pair {
@@ -344,7 +345,7 @@ void pair_run(const struct bench *bench)
  */
 
 /** Two memif ports to the other process: one for the nodes, one for raw frames. */
-static bool memif_open(struct pair *pair, const char *folder, unsigned side)
+static bool memif_open(struct pair *pair, unsigned side)
 {
 	static char ports[2][160];
 	const char *arguments[] = {ports[0], ports[1], NULL};
@@ -354,7 +355,7 @@ static bool memif_open(struct pair *pair, const char *folder, unsigned side)
 		snprintf(ports[i], sizeof(ports[i]),
 			"--vdev=net_memif%u,role=%s,id=%u,socket-abstract=no,socket=%s/"
 			"memif%u.sock",
-			i, side == 0 ? "server" : "client", i, folder, i);
+			i, side == 0 ? "server" : "client", i, pair->bench->folder, i);
 	bench_eal_start(pair->bench, memory_mb(pair->bench, 1), arguments);
 	pair->pool = ports_pool(pair->bench, POOL_MBUFS);
 	for (unsigned i = 0; i < 2; i++) {
@@ -388,15 +389,16 @@ static void memif_join(struct pair *pair, unsigned side)
 	}
 }
 
-/** The far process: does what it is told until its end. Never comes back. */
-static void far_run(struct pair *pair, const char *folder, int from, int to)
+/** The far process: waits for its ports' server, then does what it is told until its end. */
+static void far_run(struct pair *pair, int from, int to)
 {
 	uint64_t result = 0;
 	char command;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (!memif_open(pair, folder, 1))
-		_exit(1);
+	if (read(from, &command, 1) != 1 || command != PEER_JOIN)
+		_exit(0);
+	bench_check(pair->bench, memif_open(pair, 1));
 	memif_join(pair, 1);
 	while (read(from, &command, 1) == 1 && command != PEER_END) {
 		result = obey(pair, (enum command)command);
@@ -405,7 +407,7 @@ static void far_run(struct pair *pair, const char *folder, int from, int to)
 	exit(0);
 }
 
-static pid_t far_begin(struct pair *pair, const char *folder)
+static pid_t far_begin(struct pair *pair)
 {
 	int there[2], back[2];
 	pid_t child;
@@ -416,7 +418,7 @@ static pid_t far_begin(struct pair *pair, const char *folder)
 	if (child == 0) {
 		close(there[1]);
 		close(back[0]);
-		far_run(pair, folder, there[0], back[1]);
+		far_run(pair, there[0], back[1]);
 	}
 	close(there[0]);
 	close(back[1]);
@@ -425,14 +427,20 @@ static pid_t far_begin(struct pair *pair, const char *folder)
 	return child;
 }
 
+static void far_tell(struct pair *pair, enum command command)
+{
+	char byte = (char)command;
+
+	bench_check(pair->bench, write(pair->to, &byte, 1) == 1);
+}
+
 /** Nobody polls any more: memif does not bear the end of a process whose peer polls. */
 static void far_end(struct pair *pair, pid_t child)
 {
-	const char end = PEER_END;
 	int status = 0;
 
 	peer(pair, PEER_LEAVE);
-	bench_check(pair->bench, write(pair->to, &end, 1) == 1);
+	far_tell(pair, PEER_END);
 	bench_check(pair->bench, waitpid(child, &status, 0) == child && status == 0);
 }
 
@@ -447,8 +455,9 @@ void memif_run(const struct bench *bench)
 		return;
 	}
 	pair.redis = redis.socket;
-	child = far_begin(&pair, redis.folder);
-	if (memif_open(&pair, redis.folder, 0)) {
+	child = far_begin(&pair);
+	if (memif_open(&pair, 0)) {
+		far_tell(&pair, PEER_JOIN);
 		memif_join(&pair, 0);
 		flows_make(&pair);
 		measure(&pair);
@@ -456,7 +465,7 @@ void memif_run(const struct bench *bench)
 		free(pair.flows);
 	} else {
 		bench_skip(bench, "the EAL has no net_memif");
-		kill(child, SIGKILL);
+		far_tell(&pair, PEER_END);
 		waitpid(child, NULL, 0);
 	}
 	redis_close(&redis);

@@ -30,7 +30,7 @@ static void serve(const struct redis *redis, unsigned cpu)
 	dup2(null, STDOUT_FILENO);
 	dup2(null, STDERR_FILENO);
 	execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", redis->socket,
-		"--save", "", "--appendonly", "no", "--dir", redis->folder, (char *)NULL);
+		"--save", "", "--appendonly", "no", "--dir", redis->bench->folder, (char *)NULL);
 	_exit(EXEC_FAILURE);
 }
 
@@ -49,9 +49,8 @@ static int join(const struct redis *redis)
 
 bool redis_open(struct redis *redis, const struct bench *bench, unsigned cpu)
 {
-	*redis = (struct redis){.bench = bench, .folder = "/tmp/weir-perf-XXXXXX"};
-	bench_check(bench, mkdtemp(redis->folder) != NULL);
-	snprintf(redis->socket, sizeof(redis->socket), "%s/redis.sock", redis->folder);
+	*redis = (struct redis){.bench = bench};
+	snprintf(redis->socket, sizeof(redis->socket), "%s/redis.sock", bench->folder);
 	redis->pid = fork();
 	bench_check(bench, redis->pid >= 0);
 	if (redis->pid == 0)
@@ -67,7 +66,6 @@ bool redis_open(struct redis *redis, const struct bench *bench, unsigned cpu)
 			break;
 		usleep(1000);
 	}
-	rmdir(redis->folder);
 	return false;
 }
 
@@ -76,7 +74,6 @@ void redis_close(struct redis *redis)
 	kill(redis->pid, SIGTERM);
 	waitpid(redis->pid, NULL, 0);
 	unlink(redis->socket);
-	rmdir(redis->folder);
 }
 
 static size_t set_append(char *at, uint64_t number, unsigned value_bytes)

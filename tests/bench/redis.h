@@ -10,7 +10,7 @@
 struct redis {
 	const struct bench *bench;
 	pid_t pid;
-	char folder[64], socket[96];
+	char socket[96];
 };
 
 /** @return false where there is no redis-server to be run */

@@ -13,6 +13,10 @@ void table_run(const struct bench *bench);
 void add_run(const struct bench *bench);
 void pair_run(const struct bench *bench);
 void memif_run(const struct bench *bench);
+void scan_run(const struct bench *bench);
+void memory_run(const struct bench *bench);
+void idle_run(const struct bench *bench);
+void growth_run(const struct bench *bench);
 void link_run(const struct bench *bench);
 
 #endif

@@ -32,7 +32,7 @@ struct weir_store_conf home_conf(const char *id, unsigned workers_count)
 	struct weir_store_conf conf = {
 		.cluster = "perf",
 		.tenure = {.backup_count = 1,
-			.lease_ms = 10000,
+			.lease_ms = 3000,
 			.join_grace_ms = 2000,
 			.leave_timeout_ms = 800},
 		.workers_count = workers_count,
@@ -169,7 +169,7 @@ static void *flows_ask(void *arg)
 
 uint64_t home_flows(const struct home *home, const char *device)
 {
-	struct asked asked = {home, device, 0};
+	struct asked asked = {home, device, UINT64_MAX};
 	pthread_t thread;
 
 	bench_check(home->bench, pthread_create(&thread, NULL, flows_ask, &asked) == 0);

@@ -51,7 +51,7 @@ void home_close(struct home *home);
 /** The same, after the node has left its cluster. */
 void home_leave(struct home *home);
 
-/** Flows of a device in this node's copy. The caller is no RCU reader, or any. */
+/** Flows in this node's copy of a device; UINT64_MAX: it knows none of this name. Any thread. */
 uint64_t home_flows(const struct home *home, const char *device);
 
 /** Whether idle workers poll, yielding to others, or sleep: for the time that others are measured.

@@ -192,7 +192,7 @@ struct figures {
 	struct bench_series raw_p50, raw_p99, raw_rate;
 	struct bench_series p50, p99, bytes;
 	struct bench_series local, insync, near_cpu, far_cpu;
-	struct bench_series sync_s, sync_rate;
+	struct bench_series join_s, sync_s, sync_rate, handover_ms;
 };
 
 /** All flows into an empty table whose copy is in sync, and again without waiting for it. */
@@ -236,24 +236,64 @@ static bool copies(struct pair *pair, unsigned count)
 	return status.open && status.record.insync_count == count;
 }
 
+static uint64_t sessions(const struct pair *pair)
+{
+	struct weir_worker_stats stats;
+
+	weir_store_worker_stats(pair->homes[0].store, 0, &stats);
+	return stats.link.sessions;
+}
+
 /** The far node comes back empty and is brought up to date. */
 static void sync_round(struct pair *pair, struct figures *figures)
 {
-	uint64_t begin_ns, bytes;
-	double s;
+	uint64_t begin_ns, met_ns, end_ns, bytes, before;
 
 	weir_gate_rest(pair->client.gate);
 	peer(pair, PEER_LEAVE);
 	weir_gate_wake(pair->client.gate);
 	client_wait(&pair->client, copies(pair, 1));
 	bytes = wire_bytes(pair);
+	before = sessions(pair);
 	begin_ns = weir_clock_ns();
 	peer(pair, PEER_OPEN);
+	client_wait(&pair->client, sessions(pair) > before);
+	met_ns = weir_clock_ns();
 	client_wait(&pair->client, copies(pair, 2));
-	s = (double)(weir_clock_ns() - begin_ns) / 1e9;
-	bench_check(pair->bench, peer(pair, PEER_FLOWS) == pair->bench->flows);
-	bench_note(&figures->sync_s, s);
-	bench_note(&figures->sync_rate, (double)(wire_bytes(pair) - bytes) / s / 1e6);
+	end_ns = weir_clock_ns();
+	client_wait(&pair->client, peer(pair, PEER_FLOWS) == pair->bench->flows);
+	bench_note(&figures->join_s, (double)(end_ns - begin_ns) / 1e9);
+	bench_note(&figures->sync_s, (double)(end_ns - met_ns) / 1e9);
+	bench_note(&figures->sync_rate,
+		(double)(wire_bytes(pair) - bytes) * 1e3 / (double)(end_ns - met_ns));
+}
+
+/** Whether a node of this process answers for the device. */
+static bool answers(const struct home *home)
+{
+	const struct weir_device *device = weir_store_device(home->store, "d", 1);
+
+	return device != NULL && weir_device_may_read(home->store, device) == 0;
+}
+
+/** Until the other node answers: how long nobody did, in ms. */
+static double handover(struct pair *pair, unsigned to)
+{
+	uint64_t silent_ns;
+
+	client_ask(&pair->client, WEIR_REQUEST_MASTER_SET, "d", to == 0 ? "a" : "b");
+	client_wait(&pair->client, !answers(&pair->homes[1 - to]));
+	silent_ns = weir_clock_ns();
+	client_wait(&pair->client, answers(&pair->homes[to]));
+	return (double)(weir_clock_ns() - silent_ns) / 1e6;
+}
+
+static void handover_round(struct pair *pair, struct figures *figures)
+{
+	bench_note(&figures->handover_ms, handover(pair, 1));
+	client_wait(&pair->client, client_status(&pair->client, "d").record.insync_count == 2);
+	handover(pair, 0);
+	client_wait(&pair->client, copies(pair, 2));
 }
 
 static void rows(const struct bench *bench, const struct figures *figures)
@@ -271,6 +311,7 @@ static void rows(const struct bench *bench, const struct figures *figures)
 		{"add_insync_one_p99", &figures->p99, "us", &figures->raw_p99, "raw_ping_p99",
 			{BENCH_RATIO_MOST, 5}},
 		{"wire_bytes_a_change", &figures->bytes, "B", NULL, NULL, {BENCH_VALUE_MOST, 250}},
+		{"join_empty_backup", &figures->join_s, "s", NULL, NULL, {0}},
 		{"sync_empty_backup", &figures->sync_s, "s", NULL, NULL, {BENCH_VALUE_MOST, 0.6}},
 		{"sync_empty_backup_bytes", &figures->sync_rate, "MB/s", &figures->raw_rate,
 			"raw_1500_byte_frames", {BENCH_RATIO_LEAST, 0.6}},
@@ -278,6 +319,9 @@ static void rows(const struct bench *bench, const struct figures *figures)
 
 	for (unsigned i = 0; i < sizeof(list) / sizeof(list[0]); i++)
 		bench_print(bench, &list[i]);
+	if (figures->handover_ms.count > 0)
+		bench_print(bench, &(struct bench_row){"handover_silence", &figures->handover_ms,
+					   "ms", NULL, NULL, {BENCH_VALUE_MOST, 20}});
 }
 
 static void measure(struct pair *pair)
@@ -294,6 +338,8 @@ static void measure(struct pair *pair)
 	client_open(&pair->client, &pair->homes[0]);
 	client_company(&pair->client, 2);
 	client_device(&pair->client, "d", 2);
+	/* A copy may be in sync before its node knows the device's name. */
+	client_wait(&pair->client, peer(pair, PEER_FLOWS) == 0);
 	writes_round(pair, &figures); /* for warmth */
 	figures = (struct figures){0};
 	for (unsigned round = 0; round < bench->rounds; round++) {
@@ -302,6 +348,8 @@ static void measure(struct pair *pair)
 		writes_round(pair, &figures);
 		singles_round(pair, &figures, ns);
 		sync_round(pair, &figures);
+		if (pair->to < 0)
+			handover_round(pair, &figures);
 	}
 	rows(bench, &figures);
 	client_close(&pair->client);

@@ -167,11 +167,10 @@ struct probe {
 	uint64_t hash;
 };
 
-static void probe_bucket(
-	struct probe *probe, const struct weir_table *table, const struct weir_rule *rule)
+static void probe_bucket(struct probe *probe, const struct weir_table *table, uint64_t flow_id)
 {
-	probe->hash = weir_flow_hash(rule->flow_id);
-	probe->bucket = weir_table_bucket(table, weir_flow_bucket(rule->flow_id));
+	probe->hash = weir_flow_hash(flow_id);
+	probe->bucket = weir_table_bucket(table, weir_flow_bucket(flow_id));
 	__builtin_prefetch(probe->bucket);
 }
 
@@ -214,7 +213,7 @@ static void find_some(const struct weir_table *table, const struct weir_rule *co
 	struct probe probes[FIND_BULK];
 
 	for (unsigned i = 0; i < count; i++)
-		probe_bucket(&probes[i], table, rules[i]);
+		probe_bucket(&probes[i], table, rules[i]->flow_id);
 	for (unsigned i = 0; i < count; i++)
 		probe_group(&probes[i]);
 	for (unsigned i = 0; i < count; i++)
@@ -229,6 +228,38 @@ void weir_table_find_bulk(const struct weir_table *table, const struct weir_rule
 	for (unsigned done = 0; done < count; done += FIND_BULK)
 		find_some(table, rules + done, count - done < FIND_BULK ? count - done : FIND_BULK,
 			entries + done);
+}
+
+/** For a writer: the rest of the bucket, and all of an entry that may be replaced. */
+static void probe_write(struct probe *probe)
+{
+	if (probe->bucket != NULL)
+		__builtin_prefetch((const char *)probe->bucket + 64, 1);
+	probe_entry(probe);
+	if (probe->entry == NULL)
+		return;
+	__builtin_prefetch(probe->entry);
+	__builtin_prefetch((const char *)probe->entry + 2 * WEIR_MEM_LINE);
+	weir_mem_prefetch(probe->entry, sizeof(struct weir_entry));
+}
+
+static void prefetch_some(const struct weir_table *table, const uint64_t flow_ids[], unsigned count)
+{
+	struct probe probes[FIND_BULK];
+
+	for (unsigned i = 0; i < count; i++)
+		probe_bucket(&probes[i], table, flow_ids[i]);
+	for (unsigned i = 0; i < count; i++)
+		probe_group(&probes[i]);
+	for (unsigned i = 0; i < count; i++)
+		probe_write(&probes[i]);
+}
+
+void weir_table_prefetch(const struct weir_table *table, const uint64_t flow_ids[], unsigned count)
+{
+	for (unsigned done = 0; done < count; done += FIND_BULK)
+		prefetch_some(table, flow_ids + done,
+			count - done < FIND_BULK ? count - done : FIND_BULK);
 }
 
 /* Buckets come and go. */

@@ -197,6 +197,34 @@ static void bulk_lookup_equals_single_lookups(void **state)
 	help_table_end(&help);
 }
 
+static void prefetch_changes_nothing_whatever_it_is_told(void **state)
+{
+	enum {
+		COUNT = 300
+	};
+	struct help_table help = help_table();
+	struct weir_shard_digest before[WEIR_SHARDS];
+	uint64_t flow_ids[COUNT];
+	struct help_entry room;
+
+	for (unsigned i = 0; i < COUNT; i++)
+		flow_ids[i] = help_entry(&room, i)->rule.flow_id;
+	weir_table_prefetch(help.table, flow_ids, COUNT);
+	assert_null(weir_table_bucket(help.table, weir_flow_bucket(flow_ids[0])));
+	for (unsigned i = 0; i < COUNT; i += 2)
+		assert_int_equal(help_put(&help, help_entry(&room, i), NULL), 0);
+	for (unsigned i = 0; i < WEIR_SHARDS; i++)
+		before[i] = weir_table_shard_digest(help.table, i);
+	for (unsigned count = 0; count <= COUNT; count += count < 70 ? 1 : 115)
+		weir_table_prefetch(help.table, flow_ids, count);
+	for (unsigned i = 0; i < WEIR_SHARDS; i++) {
+		struct weir_shard_digest after = weir_table_shard_digest(help.table, i);
+
+		assert_memory_equal(&after, &before[i], sizeof(after));
+	}
+	help_table_end(&help);
+}
+
 static void state_changes_in_place_and_moves_the_hash(void **state)
 {
 	struct help_table help = help_table();
@@ -482,6 +510,7 @@ int main(void)
 		cmocka_unit_test(largest_rule_is_stored_whole),
 		cmocka_unit_test(device_without_flows_is_small_and_stays_so_when_read),
 		cmocka_unit_test(bulk_lookup_equals_single_lookups),
+		cmocka_unit_test(prefetch_changes_nothing_whatever_it_is_told),
 		cmocka_unit_test(state_changes_in_place_and_moves_the_hash),
 		cmocka_unit_test(swapped_bucket_stands_whole_in_the_place_of_the_old_one),
 		cmocka_unit_test(swap_into_an_empty_table_makes_the_shard),

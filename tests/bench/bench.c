@@ -250,6 +250,9 @@ void bench_eal_start(const struct bench *bench, unsigned memory_mb, const char *
 		     "--no-telemetry", "--log-level=3", prefix, lcores, NULL};
 		*at != NULL; at++)
 		arguments_add(list, &count, *at);
+	/* All of it now: pages that come and go with the heap would be cleared again and again. */
+	arguments_add(list, &count, "-m");
+	arguments_add(list, &count, memory);
 	if (huge) {
 		arguments_add(list, &count, "--in-memory");
 	} else {
@@ -257,8 +260,6 @@ void bench_eal_start(const struct bench *bench, unsigned memory_mb, const char *
 			memory_mb);
 		arguments_add(list, &count, "--no-huge");
 		arguments_add(list, &count, "--no-shconf");
-		arguments_add(list, &count, "-m");
-		arguments_add(list, &count, memory);
 	}
 	for (; arguments != NULL && *arguments != NULL; arguments++)
 		arguments_add(list, &count, *arguments);

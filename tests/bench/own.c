@@ -69,6 +69,33 @@ void own_put(struct tables *tables)
 		own_put_one(tables, tables->mem, i);
 }
 
+/** As a worker does that takes a burst of tasks: fetches what they will touch, then does them. */
+static void burst(struct tables *tables, void (*one)(struct tables *tables, uint64_t i))
+{
+	uint64_t flow_ids[BULK];
+
+	for (uint64_t i = 0; i < tables->count; i += BULK) {
+		uint64_t left = tables->count - i;
+		unsigned count = left < BULK ? (unsigned)left : BULK;
+
+		for (unsigned k = 0; k < count; k++)
+			flow_ids[k] = tables->flows[i + k].entry.rule.flow_id;
+		weir_table_prefetch(tables->table, flow_ids, count);
+		for (unsigned k = 0; k < count; k++)
+			one(tables, i + k);
+	}
+}
+
+static void put_one(struct tables *tables, uint64_t i)
+{
+	own_put_one(tables, tables->mem, i);
+}
+
+void own_put_burst(struct tables *tables)
+{
+	burst(tables, put_one);
+}
+
 void own_find(struct tables *tables)
 {
 	for (uint64_t i = 0; i < tables->count; i++) {
@@ -133,16 +160,25 @@ void own_walk(struct tables *tables)
 	tables->misses += tables->count - walked.count;
 }
 
+static void remove_one(struct tables *tables, uint64_t i)
+{
+	const struct weir_rule *rule = &tables->probes[i].rule;
+	struct weir_bucket *bucket =
+		weir_table_bucket(tables->table, weir_flow_bucket(rule->flow_id));
+	struct weir_entry *entry = weir_bucket_find(bucket, rule);
+
+	bench_check(tables->bench, entry != NULL);
+	weir_bucket_remove(bucket, tables->mem, entry);
+	turn(tables->mem, i);
+}
+
 void own_remove(struct tables *tables)
 {
-	for (uint64_t i = 0; i < tables->count; i++) {
-		const struct weir_rule *rule = &tables->probes[i].rule;
-		struct weir_bucket *bucket =
-			weir_table_bucket(tables->table, weir_flow_bucket(rule->flow_id));
-		struct weir_entry *entry = weir_bucket_find(bucket, rule);
+	for (uint64_t i = 0; i < tables->count; i++)
+		remove_one(tables, i);
+}
 
-		bench_check(tables->bench, entry != NULL);
-		weir_bucket_remove(bucket, tables->mem, entry);
-		turn(tables->mem, i);
-	}
+void own_remove_burst(struct tables *tables)
+{
+	burst(tables, remove_one);
 }

@@ -13,32 +13,53 @@ enum step {
 	STEPS
 };
 
-static void steps(struct tables *tables, pass *const passes[STEPS], struct bench_series *rates)
-{
-	for (unsigned step = 0; step < STEPS; step++)
-		bench_note(&rates[step], tables_rate(tables, passes[step]));
-}
+/** Who goes through it. */
+enum way {
+	RTE,
+	OWN,
+	BURST,
+	WAYS
+};
 
-static void changes(struct tables *tables)
-{
-	static pass *const own[STEPS] = {own_put, own_put, own_remove};
-	static pass *const rte[STEPS] = {rte_put, rte_put, rte_remove};
-	static const char *const names[STEPS] = {"put", "replace", "remove"};
-	static const char *const rte_names[STEPS] = {
-		"rte_hash_put", "rte_hash_replace", "rte_hash_remove"};
-	struct bench_series own_rates[STEPS] = {0}, rte_rates[STEPS] = {0};
+struct changes {
+	struct bench_series rates[WAYS][STEPS];
+};
 
-	for (unsigned round = 0; round < tables->bench->rounds; round++) {
-		steps(tables, rte, rte_rates);
-		steps(tables, own, own_rates);
+static void changes_rounds(struct tables *tables, struct changes *changes, unsigned count)
+{
+	static pass *const passes[WAYS][STEPS] = {
+		[RTE] = {rte_put, rte_put, rte_remove},
+		[OWN] = {own_put, own_put, own_remove},
+		[BURST] = {own_put_burst, own_put_burst, own_remove_burst},
+	};
+
+	for (unsigned round = 0; round < count; round++) {
+		for (unsigned way = 0; way < WAYS; way++)
+			for (unsigned step = 0; step < STEPS; step++)
+				bench_note(&changes->rates[way][step],
+					tables_rate(tables, passes[way][step]));
 		tables_shuffle(tables);
 	}
-	for (unsigned step = 0; step < STEPS; step++) {
-		bench_print(tables->bench, &(struct bench_row){rte_names[step], &rte_rates[step],
-						   "M/s", NULL, NULL, {0}});
-		bench_print(tables->bench, &(struct bench_row){names[step], &own_rates[step], "M/s",
-						   &rte_rates[step], rte_names[step], {0}});
-	}
+}
+
+static void changes_measure(struct tables *tables)
+{
+	static const char *const names[WAYS][STEPS] = {
+		[RTE] = {"rte_hash_put", "rte_hash_replace", "rte_hash_remove"},
+		[OWN] = {"put", "replace", "remove"},
+		[BURST] = {"put_burst", "replace_burst", "remove_burst"},
+	};
+	struct changes changes = {0};
+
+	changes_rounds(tables, &changes, 1); /* for warmth */
+	changes = (struct changes){0};
+	changes_rounds(tables, &changes, tables->bench->rounds);
+	for (unsigned step = 0; step < STEPS; step++)
+		for (unsigned way = 0; way < WAYS; way++)
+			bench_print(tables->bench,
+				&(struct bench_row){names[way][step], &changes.rates[way][step],
+					"M/s", way == RTE ? NULL : &changes.rates[RTE][step],
+					names[RTE][step], {0}});
 }
 
 static void walks(struct tables *tables)
@@ -70,7 +91,7 @@ void table_run(const struct bench *bench)
 
 	bench_eal_start(bench, tables_memory_mb(bench), NULL);
 	tables_open(&tables, bench);
-	changes(&tables);
+	changes_measure(&tables);
 	walks(&tables);
 	memory(&tables);
 	own_close(&tables);

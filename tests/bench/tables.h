@@ -60,7 +60,8 @@ void tables_shuffle(struct tables *tables);
 
 typedef void pass(struct tables *tables);
 
-pass own_put, own_find, own_find_id, own_find_bulk, own_walk, own_remove;
+pass own_put, own_put_burst, own_find, own_find_id, own_find_bulk, own_walk, own_remove,
+	own_remove_burst;
 pass rte_put, rte_find, rte_find_entry, rte_find_bulk, rte_walk, rte_remove;
 pass lfht_find;
 

@@ -468,13 +468,13 @@ static int bucket_append(
 	return 0;
 }
 
-static void bucket_replace(
-	struct weir_bucket *bucket, struct weir_mem *mem, uint64_t *slot, struct weir_entry *entry)
+static void bucket_replace(struct weir_bucket *bucket, struct weir_mem *mem, uint64_t *slot,
+	struct weir_entry *entry, uint64_t content)
 {
 	struct weir_entry *old = weir_slot_entry(*slot);
 
 	weir_rcu_publish(*slot, (*slot >> 48) << 48 | (uintptr_t)entry);
-	bucket_account(bucket, 0, weir_entry_hash(entry) - weir_entry_hash(old));
+	bucket_account(bucket, 0, content - weir_entry_hash(old));
 	weir_mem_free(mem, old, weir_entry_bytes(old));
 }
 
@@ -495,8 +495,8 @@ int weir_bucket_put(struct weir_bucket *bucket, struct weir_mem *mem,
 	uint64_t hash = weir_flow_hash(entry->rule.flow_id);
 	size_t bytes = weir_entry_bytes(entry);
 	struct weir_entry *copy;
+	uint64_t *slot, content;
 	unsigned shared;
-	uint64_t *slot;
 
 	weir_assert(weir_flow_bucket(entry->rule.flow_id) == bucket->number);
 	slot = chain_seek(bucket_chain(bucket, hash), weir_hash_tag(hash), &entry->rule, &shared);
@@ -508,6 +508,7 @@ int weir_bucket_put(struct weir_bucket *bucket, struct weir_mem *mem,
 	if (copy == NULL)
 		return WEIR_BUSY;
 	memcpy(copy, entry, bytes);
+	content = weir_entry_hash(entry); /* not the copy's: its memory may still be on its way */
 	if (slot == NULL && bucket_append(bucket, mem, hash, copy) != 0) {
 		weir_mem_free_now(mem, copy, bytes);
 		return WEIR_BUSY;
@@ -515,10 +516,10 @@ int weir_bucket_put(struct weir_bucket *bucket, struct weir_mem *mem,
 	if (stored != NULL)
 		*stored = copy;
 	if (slot != NULL) {
-		bucket_replace(bucket, mem, slot, copy);
+		bucket_replace(bucket, mem, slot, copy, content);
 		return 1;
 	}
-	bucket_account(bucket, 1, weir_entry_hash(copy));
+	bucket_account(bucket, 1, content);
 	bucket_fit(bucket, mem);
 	return 0;
 }

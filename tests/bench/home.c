@@ -366,38 +366,84 @@ static void give_way(struct client *client)
 	weir_gate_wake(client->gate);
 }
 
+/** A job under way. */
+struct progress {
+	const struct job *job;
+	uint64_t *keys;
+	uint64_t begin_ns, workers_ns; /**< CPU time of the workers when it began */
+	uint64_t sent, done;
+};
+
+static struct progress job_begin(struct client *client, const struct job *job)
+{
+	return (struct progress){.job = job,
+		.keys = keys_of(client, job),
+		.begin_ns = weir_clock_ns(),
+		.workers_ns = home_workers_ns(client->home)};
+}
+
+static struct spent job_end(struct client *client, const struct progress *progress)
+{
+	double count = (double)progress->job->count;
+
+	free(progress->keys);
+	return (struct spent){.wall_ns = (double)(weir_clock_ns() - progress->begin_ns) / count,
+		.workers_ns =
+			(double)(home_workers_ns(client->home) - progress->workers_ns) / count};
+}
+
+/** As many tasks as the window lets, `most` of them. */
+static void job_send(struct client *client, struct progress *progress, unsigned most)
+{
+	const struct job *job = progress->job;
+
+	for (unsigned i = 0; i < most && progress->sent < job->count &&
+			     progress->sent - progress->done < job->window;
+		i++) {
+		struct weir_task *task = weir_gate_task(client->gate, FLOW_BYTES);
+		unsigned devices = job->devices_count > 0 ? job->devices_count : 1;
+
+		bench_check(client->bench, task != NULL);
+		task->device_key = progress->keys[progress->sent % devices];
+		task->deadline_ns = progress->begin_ns + PATIENCE_NS;
+		task_fill(task, job, progress->sent++);
+		weir_gate_submit(client->gate, task);
+	}
+	weir_gate_flush(client->gate);
+}
+
 struct spent client_do(struct client *client, const struct job *job)
 {
-	uint64_t begin_ns = weir_clock_ns(), cpu_ns = home_workers_ns(client->home);
-	uint64_t *keys = keys_of(client, job), sent = 0, done = 0;
-	uint64_t deadline_ns = begin_ns + PATIENCE_NS;
+	struct progress progress = job_begin(client, job);
 
-	while (done < job->count) {
+	while (progress.done < job->count) {
 		unsigned answered;
 
-		for (unsigned i = 0;
-			i < POLL_BURST && sent < job->count && sent - done < job->window;
-			i++, sent++) {
-			struct weir_task *task = weir_gate_task(client->gate, FLOW_BYTES);
-
-			bench_check(client->bench, task != NULL);
-			task->device_key =
-				keys[job->devices_count > 0 ? sent % job->devices_count : 0];
-			task->deadline_ns = deadline_ns;
-			task_fill(task, job, sent);
-			weir_gate_submit(client->gate, task);
-		}
-		weir_gate_flush(client->gate);
+		job_send(client, &progress, POLL_BURST);
 		answered = answers_take(client);
-		done += answered;
+		progress.done += answered;
 		if (answered == 0)
 			give_way(client);
 		weir_gate_quiescent(client->gate);
 	}
-	free(keys);
-	return (struct spent){.wall_ns = (double)(weir_clock_ns() - begin_ns) / (double)job->count,
-		.workers_ns =
-			(double)(home_workers_ns(client->home) - cpu_ns) / (double)job->count};
+	return job_end(client, &progress);
+}
+
+double client_cost(struct client *client, const struct job *job)
+{
+	struct progress progress = job_begin(client, job);
+
+	home_busy(client->home, false);
+	while (progress.done < job->count) {
+		if (progress.done == progress.sent)
+			job_send(client, &progress, job->window);
+		progress.done += answers_take(client);
+		if (progress.done < progress.sent)
+			client_pause(client);
+		weir_gate_quiescent(client->gate);
+	}
+	home_busy(client->home, true);
+	return job_end(client, &progress).workers_ns;
 }
 
 void client_purge(struct client *client, const char *device)

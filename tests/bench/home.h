@@ -117,11 +117,18 @@ struct job {
 
 /** What a job took. */
 struct spent {
-	double wall_ns, workers_ns; /**< an operation */
+	double wall_ns;    /**< an operation */
+	double workers_ns; /**< CPU time of the workers, an operation; polling in vain counts too */
 };
 
 /** Every task must be answered 0. */
 struct spent client_do(struct client *client, const struct job *job);
+
+/**
+ * The same in batches of a window, between which the workers sleep: CPU time of the workers an
+ * operation, in ns, whatever the client's pace is.
+ */
+double client_cost(struct client *client, const struct job *job);
 
 /** All flows of a device go. */
 void client_purge(struct client *client, const char *device);

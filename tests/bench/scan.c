@@ -101,9 +101,9 @@ static void writes_round(struct scans *scans)
 		.window = WINDOW};
 	struct scanner scanner = {.scans = scans};
 
-	bench_note(&scans->quiet, 1e3 / client_do(&scans->client, &job).workers_ns);
+	bench_note(&scans->quiet, 1e3 / client_cost(&scans->client, &job));
 	bench_check(scans->bench, pthread_create(&scanner.thread, NULL, scan_on, &scanner) == 0);
-	bench_note(&scans->beside, 1e3 / client_do(&scans->client, &job).workers_ns);
+	bench_note(&scans->beside, 1e3 / client_cost(&scans->client, &job));
 	scanner.stop = true;
 	weir_gate_rest(scans->client.gate);
 	pthread_join(scanner.thread, NULL);

@@ -461,3 +461,21 @@ void weir_replica_task(struct weir_replica *r, struct weir_task *task)
 		 !execute(r, share, task))
 		queue_push(r, share, task);
 }
+
+void weir_replica_tasks(struct weir_replica *r, struct weir_task *const tasks[], unsigned count)
+{
+	uint64_t flow_ids[WEIR_REPLICA_BURST];
+
+	weir_assert(count <= WEIR_REPLICA_BURST);
+	for (unsigned i = 0, run = 0; i < count; i += run) {
+		const struct share *share = weir_share_find(r, tasks[i]->device_key);
+
+		for (run = 0; i + run < count && tasks[i + run]->device_key == tasks[i]->device_key;
+			run++)
+			flow_ids[run] = tasks[i + run]->entry.rule.flow_id;
+		if (share != NULL && run > 1)
+			weir_table_prefetch(share->table, flow_ids, run);
+	}
+	for (unsigned i = 0; i < count; i++)
+		weir_replica_task(r, tasks[i]);
+}

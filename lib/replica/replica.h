@@ -244,6 +244,12 @@ void weir_replica_lease(struct weir_replica *replica, uint64_t until_ns);
 /** A write arrives; it is answered now or later, once. */
 void weir_replica_task(struct weir_replica *replica, struct weir_task *task);
 
+/** Several, in this order, at most WEIR_REPLICA_BURST: what they will touch is fetched ahead. */
+void weir_replica_tasks(
+	struct weir_replica *replica, struct weir_task *const tasks[], unsigned count);
+
+#define WEIR_REPLICA_BURST 64
+
 /** The device's record has changed. Older revisions than the last seen are passed over. */
 void weir_replica_view(struct weir_replica *replica, const struct weir_view *view);
 

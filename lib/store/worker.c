@@ -13,8 +13,7 @@
 /* A sleep may end so much late, so that the kernel can gather wake-ups. */
 #define TIMER_SLACK_NS 2000
 
-/* Tasks ahead of the one at hand whose memory is asked for. */
-#define PREFETCH_AHEAD 4
+_Static_assert(WEIR_TASK_BURST <= WEIR_REPLICA_BURST, "a burst of tasks is handed on whole");
 
 /* ------------------------------------------------------------------------------- effects --- */
 
@@ -304,13 +303,9 @@ static unsigned tasks_take(struct weir_worker *worker)
 	unsigned count;
 
 	count = rte_ring_sc_dequeue_burst(worker->tasks, (void **)tasks, WEIR_TASK_BURST, NULL);
-	for (unsigned i = 0; i < count && i < PREFETCH_AHEAD; i++)
+	for (unsigned i = 0; i < count; i++)
 		task_prefetch(tasks[i]);
-	for (unsigned i = 0; i < count; i++) {
-		if (i + PREFETCH_AHEAD < count)
-			task_prefetch(tasks[i + PREFETCH_AHEAD]);
-		weir_replica_task(worker->replica, tasks[i]);
-	}
+	weir_replica_tasks(worker->replica, tasks, count);
 	return count;
 }
 

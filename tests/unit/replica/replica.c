@@ -126,6 +126,41 @@ static void ack_local_is_answered_at_once(void **state)
 	assert_int_equal(task.task.err, 0);
 }
 
+static void burst_of_tasks_runs_in_order_also_across_devices(void **state)
+{
+	static struct net_task tasks[WEIR_REPLICA_BURST];
+	struct weir_task *burst[WEIR_REPLICA_BURST];
+
+	begin();
+	net_begin(net, DEV + 1, 6);
+	for (unsigned i = 0; i < WEIR_REPLICA_BURST; i++) {
+		struct net_task *task = &tasks[i];
+
+		memset(task, 0, sizeof(*task));
+		task->task.owner = task;
+		/* Runs of one device, single ones, and one that nobody knows. */
+		task->task.device_key = i == 40 ? DEV + 2 : DEV + (i / 7 % 2);
+		task->task.deadline_ns = net->now_ns + WEIR_NS_PER_S;
+		task->task.err = NOT_YET;
+		net_rule(&task->task.entry.rule, i % 5, i + 1);
+		burst[i] = &task->task;
+	}
+	weir_replica_tasks(net->nodes[0].replicas[0], burst, WEIR_REPLICA_BURST);
+	net_run(net);
+	for (unsigned i = 0; i < WEIR_REPLICA_BURST; i++)
+		assert_int_equal(tasks[i].task.err, i == 40 ? WEIR_NOTMASTER : 0);
+	/* The last of each rule and device stands. */
+	for (unsigned i = 0; i < WEIR_REPLICA_BURST; i++) {
+		bool last = i != 40;
+
+		for (unsigned k = i + 1; k < WEIR_REPLICA_BURST; k++)
+			last &= k % 5 != i % 5 || burst[k]->device_key != burst[i]->device_key;
+		if (last)
+			assert_int_equal(
+				net_find(net, 1, burst[i]->device_key, i % 5)->rule.cookie, i + 1);
+	}
+}
+
 static void b13_not_master_and_unknown_device_are_errors(void **state)
 {
 	struct net_task task;
@@ -835,6 +870,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(write_reaches_every_copy_before_its_answer),
 		TEST(b12_no_answer_before_every_insync_copy_has_it),
+		TEST(burst_of_tasks_runs_in_order_also_across_devices),
 		TEST(b13_not_master_and_unknown_device_are_errors),
 		TEST(operations_answer_as_the_contract_says),
 		TEST(b18_reported_counters_dirty_no_bucket),

@@ -84,20 +84,34 @@ static bool apply(struct weir_replica *r, struct share *share, uint64_t term,
 	return true;
 }
 
+/* What they will touch is fetched ahead, a burst at a time. */
+static bool apply_all(
+	struct weir_replica *r, struct share *share, uint64_t term, struct weir_in *in)
+{
+	uint64_t flow_ids[WEIR_REPLICA_BURST];
+	struct weir_wire_delta delta;
+	unsigned ahead;
+	int more;
+
+	do {
+		ahead = weir_wire_peek_flow_ids(in, flow_ids, WEIR_REPLICA_BURST);
+		if (ahead > 1)
+			weir_table_prefetch(share->table, flow_ids, ahead);
+		do {
+			more = weir_wire_get_delta(in, &delta, &r->room);
+			if (more > 0 && !apply(r, share, term, &delta))
+				return false;
+		} while (more > 0 && ahead-- > 1);
+	} while (more > 0);
+	return more == 0;
+}
+
 static void on_delta(struct weir_replica *r, struct channel *channel, struct share *share,
 	const struct weir_wire_head *head, struct weir_in *in)
 {
-	struct weir_wire_delta delta;
-	int more;
-
-	if (!admit(r, channel, share, head)) {
+	if (!admit(r, channel, share, head))
 		r->stats.deltas_refused++;
-		return;
-	}
-	while ((more = weir_wire_get_delta(in, &delta, &r->room)) > 0)
-		if (!apply(r, share, head->term, &delta))
-			break;
-	if (more != 0)
+	else if (!apply_all(r, share, head->term, in))
 		unfit(r, channel, share, head);
 }
 

@@ -139,6 +139,29 @@ int weir_wire_get_delta(
 	return 1;
 }
 
+unsigned weir_wire_peek_flow_ids(const struct weir_in *in, uint64_t *flow_ids, unsigned room)
+{
+	struct weir_in at = *in;
+	unsigned count = 0;
+
+	while (count < room && at.at != at.end) {
+		uint8_t kind = weir_in_u8(&at);
+		const uint8_t *entry;
+		uint16_t len;
+
+		if (kind != WEIR_WIRE_PUT && kind != WEIR_WIRE_REMOVE)
+			break;
+		weir_in_u64(&at);
+		len = weir_in_u16(&at);
+		entry = weir_in_bytes(&at, len);
+		if (entry == NULL || len < sizeof(struct weir_entry))
+			break;
+		memcpy(&flow_ids[count++], entry + offsetof(struct weir_entry, rule.flow_id),
+			sizeof(flow_ids[0]));
+	}
+	return count;
+}
+
 void weir_wire_put_counters(struct weir_out *out, const struct weir_wire_counters *counters)
 {
 	weir_out_u64(out, counters->flow_id);

@@ -109,6 +109,12 @@ size_t weir_wire_delta_bytes(const struct weir_wire_delta *delta);
 int weir_wire_get_delta(
 	struct weir_in *in, struct weir_wire_delta *delta, union weir_entry_room *room);
 
+/**
+ * Flow ids of the changes that come next, without reading them: up to `room`, or to the first that
+ * is none of one rule, or makes no sense. @return how many
+ */
+unsigned weir_wire_peek_flow_ids(const struct weir_in *in, uint64_t *flow_ids, unsigned room);
+
 /** What a device has last reported of one entry. */
 struct weir_wire_counters {
 	uint64_t flow_id;

@@ -79,6 +79,35 @@ static void changes_come_back_as_they_were(void **state)
 	assert_int_equal(weir_wire_get_delta(&in, &delta, &two), 0);
 }
 
+static void flow_ids_of_what_comes_next_are_told_without_reading(void **state)
+{
+	struct weir_out out = weir_out(bytes, sizeof(bytes));
+	struct weir_in in;
+	uint64_t ids[8];
+
+	make_entry(&one, 20, 16);
+	for (unsigned i = 0; i < 6; i++) {
+		one.entry.rule.flow_id = 100 + i;
+		put(&out, change(i % 2 ? WEIR_WIRE_REMOVE : WEIR_WIRE_PUT, i));
+	}
+	put(&out, purge(3, 7));
+	put(&out, change(WEIR_WIRE_PUT, 9));
+	in = weir_in(bytes, (size_t)(out.at - bytes));
+	assert_int_equal(weir_wire_peek_flow_ids(&in, ids, 4), 4);
+	assert_int_equal(weir_wire_peek_flow_ids(&in, ids, 8), 6);
+	for (unsigned i = 0; i < 6; i++)
+		assert_int_equal(ids[i], 100 + i);
+	assert_ptr_equal(in.at, bytes);
+	for (size_t len = 0; len < (size_t)(out.at - bytes); len++) {
+		in = weir_in(bytes, len);
+		assert_true(weir_wire_peek_flow_ids(&in, ids, 8) <= 6);
+		assert_false(in.bad);
+	}
+	memset(bytes, 0xff, 40);
+	in = weir_in(bytes, 40);
+	assert_int_equal(weir_wire_peek_flow_ids(&in, ids, 8), 0);
+}
+
 static void purges_that_make_no_sense_are_errors(void **state)
 {
 	for (unsigned i = 0; i < 4; i++) {
@@ -310,6 +339,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(changes_come_back_as_they_were),
+		cmocka_unit_test(flow_ids_of_what_comes_next_are_told_without_reading),
 		cmocka_unit_test(purges_that_make_no_sense_are_errors),
 		cmocka_unit_test(counters_come_back_as_they_were),
 		cmocka_unit_test(largest_change_fits_its_bound_and_a_message),

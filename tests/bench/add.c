@@ -122,7 +122,7 @@ void add_run(const struct bench *bench)
 	struct office *office = office_create();
 
 	adds.bench = bench;
-	bench_eal_start(bench, 2 * tables_memory_mb(bench) / 3, NULL);
+	bench_eal_start(bench, 64 + (unsigned)(bench->flows * 400 / 1000000), NULL);
 	adds.has_redis = redis_open(&adds.redis, bench, 0);
 	if (!adds.has_redis)
 		bench_say(bench, "no redis-server: nothing beside it");

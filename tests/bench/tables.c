@@ -5,7 +5,7 @@
 
 unsigned tables_memory_mb(const struct bench *bench)
 {
-	return (unsigned)(64 + bench->flows * 640 / 1000000);
+	return (unsigned)(64 + bench->flows * 520 / 1000000);
 }
 
 void tables_flows(struct tables *tables, const struct bench *bench)

@@ -152,7 +152,8 @@ static void raw_round(struct pair *pair, uint64_t *ns, struct bench_series *p50,
 	unsigned count = latencies_count(bench);
 	uint64_t frames = bench->quick ? POUR_QUICK : POUR_FRAMES;
 
-	bench_pin(bench, 0); /* apart from the far side, in the place of the worker */
+	weir_gate_rest(pair->client.gate); /* the control core may wait for readers */
+	bench_pin(bench, 0);               /* apart from the far side, in the place of the worker */
 	home_busy(&pair->homes[0], false);
 	peer(pair, PEER_IDLE);
 	peer(pair, PEER_ECHO);
@@ -166,6 +167,7 @@ static void raw_round(struct pair *pair, uint64_t *ns, struct bench_series *p50,
 	peer(pair, PEER_BUSY);
 	home_busy(&pair->homes[0], true);
 	bench_pin(bench, BENCH_CPUS_MAX);
+	weir_gate_wake(pair->client.gate);
 }
 
 static uint64_t wire_bytes(const struct pair *pair)

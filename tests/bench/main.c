@@ -7,9 +7,11 @@
 #include <ftw.h>
 #include <getopt.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -168,6 +170,7 @@ static bool subject_run(struct bench *bench, const struct bench_subject *subject
 	fflush(stdout);
 	child = fork();
 	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* none outlives the run */
 		subject->run(bench);
 		exit(0);
 	}

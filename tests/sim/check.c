@@ -107,6 +107,9 @@ void sim_check_active(struct sim *sim, const struct weir_record *record)
 	sim->stats.terms++;
 	if (!node->alive || node->tenure == NULL ||
 		weir_tenure_incarnation(node->tenure) != record->master.incarnation)
+		node = NULL;
+	sim_watch_truth(sim, (unsigned)device, record->term, node);
+	if (node == NULL)
 		return;
 	sim_note(sim, "%sd%lu: what n%lu holds is the truth of term %lu", "", (uint64_t)device,
 		(uint64_t)master, record->term, 0, 0, 0);

@@ -95,6 +95,38 @@ static void change_watch(struct sim_node *node, const struct weir_record *want)
 		sim_watch_activating(node, want);
 }
 
+/* Another asks for a term: just before it, what was late arrives. */
+static void late_arrive(struct sim *sim, unsigned asker)
+{
+	struct sim_request *request;
+
+	for (unsigned i = 0; i < sim->plan.nodes; i++)
+		if (i != asker)
+			sim->coord.late_ns[i] = 0;
+	for (request = sim->coord.open; request != NULL; request = request->next) {
+		if (request->node == asker || !request->late || request->carried)
+			continue;
+		request->late = false;
+		request->refs++;
+		sim_push(sim, SIM_REQUEST, sim->now_ns + SIM_US(1), request->node, 0, request);
+	}
+}
+
+static uint64_t arrival(struct sim_node *node, struct sim_request *request)
+{
+	struct sim *sim = node->sim;
+	const struct weir_coord_request *asked = &request->copy.request;
+
+	request->late = sim->coord.late_ns[node->number] > sim->now_ns;
+	if (request->late)
+		return sim->coord.late_ns[node->number] + way(sim);
+	if (asked->kind == WEIR_COORD_CHANGE && !asked->new_term && !sim->calm &&
+		sim_chance(sim, sim->plan.coord_late_ppm))
+		return sim->now_ns + sim->plan.coord_timeout_ns +
+		       sim_below(sim, SIM_MS(sim->plan.lease_ms));
+	return in_line(&node->conn_at_ns[0], sim->now_ns + way(sim));
+}
+
 void sim_coord_ask(struct sim_node *node, const struct weir_coord_request *asked)
 {
 	struct sim *sim = node->sim;
@@ -126,11 +158,12 @@ void sim_coord_ask(struct sim_node *node, const struct weir_coord_request *asked
 	request->refs = 1;
 	sim_push(sim, SIM_OVERDUE, sim->now_ns + sim->plan.coord_timeout_ns, node->number, 0,
 		request);
+	if (asked->kind == WEIR_COORD_CHANGE && asked->new_term)
+		late_arrive(sim, node->number);
 	if (lost(sim) || sim->coord.cut_ns[node->number] > sim->now_ns)
 		return;
 	request->refs++;
-	sim_push(sim, SIM_REQUEST, in_line(&node->conn_at_ns[0], sim->now_ns + way(sim)),
-		node->number, 0, request);
+	sim_push(sim, SIM_REQUEST, arrival(node, request), node->number, 0, request);
 }
 
 /* ------------------------------------------------------------------------------- effect --- */
@@ -168,6 +201,9 @@ void sim_coord_request(struct sim *sim, struct sim_request *request)
 			request->node, 0, request);
 		return;
 	}
+	if (request->carried)
+		return;
+	request->carried = true;
 	was_active = asked->kind == WEIR_COORD_CHANGE && !asked->new_term;
 	if (was_active) {
 		const struct weir_record *before =
@@ -227,6 +263,10 @@ void sim_coord_confirm(struct sim *sim, struct sim_request *request)
 		again.err == 0)
 		coord->lease_end_ns[request->node] =
 			request->applied_ns + SIM_MS(request->copy.request.lease_ms);
+	if (request->copy.request.kind == WEIR_COORD_LEAVE && again.err == 0)
+		coord->lease_end_ns[request->node] = 0;
+	if (request->copy.request.new_term && again.err == 0)
+		sim_watch_made(sim, &request->records[0], request->applied_ns);
 	if (request->activates)
 		sim_check_active(sim, &request->records[0]);
 	if (request->answer.kind == WEIR_COORD_CHANGE && request->answer.err == 0)

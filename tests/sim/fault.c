@@ -23,6 +23,9 @@ static const char *const names[SIM_FAULTS_COUNT] = {
 	[SIM_FAULT_ROLE] = "role set",
 	[SIM_FAULT_LEAVE] = "leave",
 	[SIM_FAULT_ROOM] = "little room",
+	[SIM_FAULT_FLUTTER] = "session that breaks again and again",
+	[SIM_FAULT_STRAND] = "master stranded",
+	[SIM_FAULT_COORD_LATE] = "node late at the coordinator",
 };
 
 /* Mostly short against the lease, at times longer. */
@@ -105,24 +108,102 @@ static void partition(struct sim *sim)
 			sim->coord.cut_ns[a] = until_ns;
 }
 
+static void role_set(
+	struct sim *sim, struct sim_node *node, unsigned device, unsigned to, enum weir_role role)
+{
+	if (!node->alive || sim_node_paused(node))
+		return;
+	sim_note(sim, "%s of d%lu for n%lu asked at n%lu", weir_role_name(role), device, to,
+		node->number, 0, 0, 0);
+	node->operators++;
+	weir_tenure_role_set(node->tenure, ++sim->tickets, sim->devices[device].name,
+		sim->nodes[to].id, role, sim->now_ns);
+	if (node->dying)
+		sim_node_death(node);
+	else
+		sim_node_control_wake(node, sim->now_ns);
+}
+
 static void operate(struct sim *sim, struct sim_node *node, bool master)
 {
-	const char *device = sim->devices[sim_below(sim, sim->plan.devices)].name;
+	unsigned device = (unsigned)sim_below(sim, sim->plan.devices);
 	unsigned to = (unsigned)sim_below(sim, sim->plan.nodes);
 	enum weir_role role = master                    ? WEIR_ROLE_MASTER
 			      : sim_chance(sim, 500000) ? WEIR_ROLE_BACKUP
 							: WEIR_ROLE_NONE;
 
-	if (!node->alive || sim_node_paused(node))
+	role_set(sim, node, device, to, role);
+}
+
+/* A session of this node breaks again and again, before joins get through or just after. */
+static void flutter(struct sim *sim, const struct sim_node *node)
+{
+	for (unsigned tries = 0; tries < 4 * SIM_NODES && sim->pairs_count > 0; tries++) {
+		struct sim_pair *pair = &sim->pairs[sim_below(sim, sim->pairs_count)];
+
+		if (pair->ends[0].worker->node != node && pair->ends[1].worker->node != node)
+			continue;
+		sim_push(sim, SIM_FLUTTER, sim->now_ns, 0, (unsigned)sim_between(sim, 2, 12), pair);
 		return;
-	sim_note(sim, "%s of d%lu for n%lu asked at n%lu", weir_role_name(role),
-		(uint64_t)(device[1] - '0'), to, node->number, 0, 0, 0);
-	weir_tenure_role_set(
-		node->tenure, ++sim->tickets, device, sim->nodes[to].id, role, sim->now_ns);
-	if (node->dying)
-		sim_node_death(node);
-	else
-		sim_node_control_wake(node, sim->now_ns);
+	}
+}
+
+/** `worker` is how often yet. */
+void sim_fault_flutter(struct sim *sim, const struct sim_event *event)
+{
+	struct sim_pair *pair = event->what;
+
+	if (sim->calm)
+		return;
+	sim_net_close(&pair->ends[sim_below(sim, 2)]);
+	if (event->worker > 0)
+		sim_push(sim, SIM_FLUTTER,
+			sim->now_ns + sim_between(sim, SIM_MS(1), SIM_MS(sim->plan.lease_ms / 6)),
+			0, event->worker - 1U, pair);
+}
+
+/** An operator makes a node master; `worker` is the device. */
+void sim_fault_operate(struct sim *sim, const struct sim_event *event)
+{
+	struct sim_node *node = &sim->nodes[event->node];
+
+	if (!sim->calm)
+		role_set(sim, node, event->worker, event->node, WEIR_ROLE_MASTER);
+}
+
+/*
+ * A master is cut off from its peers and replaced, and reached again in the moment in which the
+ * term after that begins: it has what nobody else had, and no new master has brought it up.
+ */
+static bool strand(struct sim *sim, unsigned stranded, unsigned device)
+{
+	uint64_t lease_ns = SIM_MS(sim->plan.lease_ms);
+	uint64_t until_ns = sim->now_ns + sim_between(sim, lease_ns + lease_ns / 8, 2 * lease_ns);
+	unsigned first = (unsigned)sim_below(sim, sim->plan.nodes);
+	unsigned second = (unsigned)sim_below(sim, sim->plan.nodes);
+
+	if (first == stranded || second == stranded || first == second)
+		return false;
+	for (unsigned i = 0; i < sim->plan.nodes; i++) {
+		if (i == stranded)
+			continue;
+		sim_net_block(sim, stranded, i, until_ns);
+		sim_net_block(sim, i, stranded, until_ns);
+	}
+	sim_push(sim, SIM_OPERATE, sim->now_ns + sim_below(sim, SIM_MS(30)), first, device, NULL);
+	sim_push(sim, SIM_OPERATE, until_ns - sim_below(sim, SIM_MS(8)), second, device, NULL);
+	return true;
+}
+
+static void strand_some(struct sim *sim)
+{
+	unsigned device = (unsigned)sim_below(sim, sim->plan.devices);
+	const struct weir_record *record = sim_coord_record(sim, device);
+
+	for (unsigned tries = 0; record != NULL && record->master.node[0] != '\0' && tries < 4;
+		tries++)
+		if (strand(sim, (unsigned)sim_node_number(record->master.node), device))
+			return;
 }
 
 static void stall(struct sim *sim, struct sim_node *node, uint64_t *paused_ns)
@@ -211,6 +292,16 @@ static void commit(struct sim *sim, enum sim_fault fault)
 		sim->room_bytes = (uint32_t)sim_between(sim, 1281U << 10, 1300U << 10);
 		sim_push(sim, SIM_ROOM, sim->now_ns + time_ns, 0, 0, NULL);
 		break;
+	case SIM_FAULT_FLUTTER:
+		flutter(sim, node);
+		break;
+	case SIM_FAULT_STRAND:
+		strand_some(sim);
+		break;
+	case SIM_FAULT_COORD_LATE:
+		sim->coord.late_ns[node->number] =
+			sim->now_ns + sim_between(sim, 1, 3) * SIM_MS(sim->plan.lease_ms);
+		break;
 	case SIM_FAULTS_COUNT:
 		break;
 	}
@@ -244,6 +335,7 @@ void sim_fault_end(struct sim *sim)
 	sim->calm = true;
 	sim->calm_ns = sim->now_ns;
 	sim->coord.down_ns = sim->coord.hang_ns = 0;
+	memset(sim->coord.late_ns, 0, sizeof(sim->coord.late_ns));
 	sim->room_bytes = SIM_ROOM_BYTES;
 	memset(sim->coord.cut_ns, 0, sizeof(sim->coord.cut_ns));
 	for (unsigned a = 0; a < sim->plan.nodes; a++)

@@ -69,6 +69,15 @@ static uint64_t report_delay(struct sim *sim)
 	return sim_between(sim, SIM_US(5), SIM_US(200));
 }
 
+static void settle_watch(struct sim_worker *worker, const struct weir_report *report)
+{
+	struct sim_node *node = worker->node;
+	unsigned device = (unsigned)sim_device_by_key(node->sim, report->device_key);
+
+	sim_watch_settled(node, device, worker->number, report->term);
+	sim_watch_settle(worker, device, report->term);
+}
+
 static void on_report(void *ctx, const struct weir_report *report)
 {
 	static const char *const names[] = {"SETTLED", "CAUGHT_UP", "LAGGING", "DEPOSED"};
@@ -84,8 +93,7 @@ static void on_report(void *ctx, const struct weir_report *report)
 		report->term, report->attempt,
 		report->peer < WEIR_NODES_MAX ? node->node_of[report->peer] : 99);
 	if (report->kind == WEIR_REPORT_SETTLED)
-		sim_watch_settled(node, (unsigned)sim_device_by_key(sim, report->device_key),
-			worker->number, report->term);
+		settle_watch(worker, report);
 	if (node->reports_count == node->reports_room) {
 		node->reports_room = node->reports_room == 0 ? 64 : 2 * node->reports_room;
 		node->reports =
@@ -191,6 +199,7 @@ static void tenure_view(void *ctx, const struct weir_view *view, const struct we
 	note_view(node, (unsigned)device, view);
 	if (view->let_go && !node->sim->plan.lossy)
 		sim_watch_let_go(node, (unsigned)device, record);
+	sim_watch_attempts(node, (unsigned)device, view);
 	standing->known = true;
 	standing->view = *view;
 	standing->record = *record;
@@ -241,6 +250,7 @@ static void tenure_reply(void *ctx, uint64_t ticket, int err, const struct weir_
 {
 	struct sim_node *node = ctx;
 
+	node->operators--;
 	if (sim_effect(node))
 		sim_note(node->sim, "%s is the answer to the operator's request %lu at n%lu",
 			err == 0 ? "OK" : weir_err_code(err), ticket, node->number, 0, 0, 0, 0);
@@ -299,6 +309,14 @@ static uint64_t control_paused(const struct sim_node *node)
 	return until_ns > node->sim->now_ns ? until_ns : 0;
 }
 
+static void report_take(struct sim_node *node, const struct weir_report *report)
+{
+	struct sim_heard before = sim_watch_hearing(node, report);
+
+	weir_tenure_report(node->tenure, report, node->sim->now_ns);
+	sim_watch_heard(node, report, &before);
+}
+
 static void reports_take(struct sim_node *node)
 {
 	unsigned count = node->reports_count, kept = 0;
@@ -307,7 +325,7 @@ static void reports_take(struct sim_node *node)
 		struct sim_report *report = &node->reports[i];
 
 		if (report->due_ns <= node->sim->now_ns) {
-			weir_tenure_report(node->tenure, &report->report, node->sim->now_ns);
+			report_take(node, &report->report);
 			continue;
 		}
 		sim_node_control_wake(node, report->due_ns);
@@ -578,6 +596,8 @@ void sim_node_birth(struct sim_node *node)
 	memset(node->tables, 0, sizeof(node->tables));
 	node->first_incarnation = 0;
 	node->run = node->other_run_ns = 0;
+	node->operators = 0;
+	memset(node->deposed, 0, sizeof(node->deposed));
 	memset(node->settled, 0, sizeof(node->settled));
 	memset(node->seen, 0, sizeof(node->seen));
 	for (unsigned i = 0; i < node->workers_count; i++)

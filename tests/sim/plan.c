@@ -152,6 +152,28 @@ static void slow(struct sim *sim, struct sim_plan *plan)
 	plan->fault_weight[SIM_FAULT_PAUSE] = (uint32_t)sim_below(sim, 10);
 }
 
+/* Short scripts of what must come together, and time between them for terms to become active. */
+static void schemes(struct sim *sim, struct sim_plan *plan)
+{
+	short_leases(sim, plan);
+	plan->nodes = plan->nodes < 3 ? 3 : plan->nodes;
+	plan->workers_least = sim_chance(sim, 700000) ? 2 : 1;
+	plan->insync_timeout_ns = SIM_MS(sim_between(sim, 50, 150));
+	plan->report_tail_ns = SIM_MS(sim_between(sim, plan->lease_ms / 8, plan->lease_ms / 2));
+	plan->hint_lose_ppm = (uint32_t)sim_below(sim, 500000);
+	plan->coord_timeout_ns = SIM_MS(sim_between(sim, 30, plan->lease_ms));
+	plan->coord_late_ppm = (uint32_t)sim_below(sim, 500000);
+	plan->think_ns = SIM_MS(sim_between(sim, 1, 5));
+	plan->length_ns += SIM_MS(2000);
+	plan->fault_ns = SIM_MS(sim_between(sim, plan->lease_ms / 4, 2 * plan->lease_ms));
+	plan->fault_weight[SIM_FAULT_FLUTTER] = 40;
+	plan->fault_weight[SIM_FAULT_STRAND] = 20;
+	plan->fault_weight[SIM_FAULT_COORD_LATE] = 20;
+	plan->fault_weight[SIM_FAULT_CRASH] = (uint32_t)sim_below(sim, 10);
+	plan->fault_weight[SIM_FAULT_COORD_FAILOVER] = (uint32_t)sim_below(sim, 20);
+	plan->fault_weight[SIM_FAULT_HAND_OVER] = (uint32_t)sim_below(sim, 10);
+}
+
 /* Outside of the assumption: the coordinator forgets. */
 static void forgetful(struct sim *sim, struct sim_plan *plan)
 {
@@ -181,11 +203,14 @@ static void mood(struct sim *sim, struct sim_plan *plan)
 	switch (sim_below(sim, 16)) {
 	case 0:
 	case 1:
-	case 2:
 		plan->mood = "calm";
 		calm(sim, plan);
 		break;
+	case 2:
 	case 3:
+		plan->mood = "schemes";
+		schemes(sim, plan);
+		break;
 	case 4:
 	case 5:
 	case 6:
@@ -230,6 +255,9 @@ void sim_plan_make(struct sim *sim)
 	for (unsigned i = 0; i < plan->nodes; i++)
 		if (plan->workers[i] == 0)
 			plan->workers[i] = plan->workers_most[i] = plan->workers[0];
+	for (unsigned i = 0; i < plan->nodes; i++)
+		if (plan->workers[i] < plan->workers_least)
+			plan->workers[i] = plan->workers_most[i] = plan->workers_least;
 	plan->chase_ppm = sim_chance(sim, 500000) ? 500000 : 0;
 	plan->skew_ns = sim_chance(sim, 200000) ? 600 * WEIR_NS_PER_S : 0;
 	/* What is not stored twice is lost with the process: such runs have no crashes. */

@@ -276,6 +276,7 @@ static void devices_add(struct sim *sim)
 		sim->devices[i].known |= sim_coord_record(sim, i) != NULL;
 		if (sim->devices[i].known || !node->alive || sim_node_paused(node) != 0)
 			continue;
+		node->operators++;
 		weir_tenure_device_add(
 			node->tenure, ++sim->tickets, sim->devices[i].name, sim->now_ns);
 		sim_node_control_wake(node, sim->now_ns);
@@ -401,6 +402,12 @@ static void dispatch(struct sim *sim, const struct sim_event *event)
 		break;
 	case SIM_FAULT:
 		sim_fault(sim);
+		break;
+	case SIM_FLUTTER:
+		sim_fault_flutter(sim, event);
+		break;
+	case SIM_OPERATE:
+		sim_fault_operate(sim, event);
 		break;
 	case SIM_HEAL:
 		sim_net_heal(sim, event->node, event->worker);

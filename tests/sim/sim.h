@@ -16,6 +16,8 @@
  *     model.c   what a rule may be, given all answers so far (linearizability)
  *     check.c   who is open, are copies equal, has all come to rest
  *     watch.c   what may not happen even for an instant
+ *     terms.c   the same, from one term to the next
+ *     heard.c   the same, where a control core hears its workers' reports
  *     fault.c   who suffers what, when
  *     rcu.c     grace periods of a single thread
  *     guard.c   failed assertions, loops without end
@@ -67,6 +69,8 @@ enum sim_event_kind {
 	SIM_LINK,      /**< two workers' ends are looked at */
 	SIM_CLIENT,    /**< a client goes on */
 	SIM_FAULT,     /**< something breaks */
+	SIM_FLUTTER,   /**< a session breaks once more */
+	SIM_OPERATE,   /**< an operator makes a node master */
 	SIM_HEAL,      /**< a direction between two nodes is open again */
 	SIM_BIRTH,     /**< a process starts */
 	SIM_DEATH,     /**< a process ends */
@@ -106,6 +110,9 @@ enum sim_fault {
 	SIM_FAULT_ROLE,
 	SIM_FAULT_LEAVE,
 	SIM_FAULT_ROOM,
+	SIM_FAULT_FLUTTER,
+	SIM_FAULT_STRAND,
+	SIM_FAULT_COORD_LATE,
 	SIM_FAULTS_COUNT,
 };
 
@@ -123,8 +130,9 @@ struct sim_plan {
 	unsigned nodes, devices, rules, clients;
 	unsigned workers[SIM_NODES];      /**< at first */
 	unsigned workers_most[SIM_NODES]; /**< in any life */
-	bool regrow;                      /**< other numbers of workers in other lives */
-	bool crowded;                     /**< all rules share a few buckets */
+	unsigned workers_least;
+	bool regrow;  /**< other numbers of workers in other lives */
+	bool crowded; /**< all rules share a few buckets */
 	uint8_t backup_count;
 	bool unclean;
 	bool mortal;    /**< the last in-sync copy may die too */
@@ -137,6 +145,7 @@ struct sim_plan {
 	uint64_t coord_ns, coord_tail_ns; /**< one way to the coordinator */
 	uint32_t coord_tail_ppm;          /**< requests that take the tail */
 	uint32_t coord_lose_ppm;          /**< requests or answers that are lost */
+	uint32_t coord_late_ppm;          /**< changes that are carried out when given up */
 	uint64_t coord_timeout_ns;        /**< of a driver */
 	uint32_t hint_lose_ppm;           /**< notifications that are missed */
 	uint64_t report_tail_ns;          /**< workers' reports take so long now and then */
@@ -256,7 +265,9 @@ struct sim_node {
 	struct sim_standing standing[SIM_DEVICES];
 	struct weir_table *tables[SIM_DEVICES];
 	uint64_t first_incarnation, last_incarnation; /**< of this process; 0: none yet */
-	uint64_t run, other_run_ns; /**< the coordinator that it knows, and since when */
+	uint64_t run, other_run_ns;    /**< the coordinator that it knows, and since when */
+	uint64_t deposed[SIM_DEVICES]; /**< highest promise to others that it has heard of */
+	unsigned operators;            /**< requests of theirs that are not answered */
 	struct sim_settled settled[SIM_DEVICES];
 	struct sim_seen seen[SIM_DEVICES][SIM_RULES];
 	struct sim_worker workers[SIM_WORKERS];
@@ -277,6 +288,8 @@ struct sim_request {
 	uint64_t applied_ns;
 	uint64_t generation;
 	bool answered;
+	bool late;      /**< on a way that takes long */
+	bool carried;   /**< it has reached the coordinator */
 	bool activates; /**< this CHANGE has set a term active */
 };
 
@@ -288,6 +301,7 @@ struct sim_coord {
 	uint64_t hang_ns;    /**< answers nothing until then */
 	uint64_t confirm_ns; /**< when the copy has all */
 	uint64_t cut_ns[SIM_NODES];
+	uint64_t late_ns[SIM_NODES]; /**< what it asks arrives then, or before another's term */
 	uint64_t lease_end_ns[SIM_NODES]; /**< as the copy has it */
 	struct sim_request *open;
 };
@@ -356,6 +370,14 @@ struct sim_stats {
 	uint64_t faults, crashes, terms, stuck, corrupted;
 };
 
+/** A term as it was made, and who could believe in a lease then. */
+struct sim_made {
+	struct weir_record record;
+	uint64_t lease_end_ns[SIM_NODES]; /**< 0: had none */
+	uint32_t life[SIM_NODES];
+	bool first; /**< none has been settled since the active one */
+};
+
 struct sim_device {
 	char name[16];
 	uint64_t key;
@@ -366,6 +388,10 @@ struct sim_device {
 	bool bereaved;               /**< a death has left no in-sync copy */
 	bool known;                  /**< the coordinator has had it */
 	uint64_t term_active;        /**< newest that was seen to become active */
+	uint64_t settled_term;       /**< highest that some worker has settled */
+	uint64_t truth_term;         /**< the newest active one; 0: its begin is not known */
+	struct weir_digest truth[SIM_RULES]; /**< versions at its begin */
+	struct sim_made made;                /**< the newest term */
 };
 
 /** A version of a bucket, and what was found under it. */
@@ -377,6 +403,12 @@ struct sim_version {
 struct sim_watched {
 	int device; /**< -1: nothing to be looked at */
 	uint64_t term, promised, sum;
+};
+
+/** Of a report: what must not change where it is old news. */
+struct sim_heard {
+	uint32_t settled, caught;
+	bool other_term, other_attempt;
 };
 
 struct sim_trace_line {
@@ -546,7 +578,20 @@ void sim_watch_term(struct sim_node *node, const struct weir_coord_request *aske
 void sim_watch_renewed(struct sim_node *node, uint64_t run);
 void sim_watch_versions(struct sim *sim);
 
+/* terms.c */
+void sim_watch_made(struct sim *sim, const struct weir_record *record, uint64_t at_ns);
+void sim_watch_truth(struct sim *sim, unsigned device, uint64_t term, const struct sim_node *node);
+void sim_watch_settle(struct sim_worker *worker, unsigned device, uint64_t term);
+void sim_watch_attempts(struct sim_node *node, unsigned device, const struct weir_view *view);
+
+/* heard.c */
+struct sim_heard sim_watch_hearing(const struct sim_node *node, const struct weir_report *report);
+void sim_watch_heard(
+	struct sim_node *node, const struct weir_report *report, const struct sim_heard *before);
+
 /* fault.c */
+void sim_fault_flutter(struct sim *sim, const struct sim_event *event);
+void sim_fault_operate(struct sim *sim, const struct sim_event *event);
 void sim_fault(struct sim *sim);
 void sim_fault_end(struct sim *sim);
 void sim_fault_corrupt(struct sim *sim);

@@ -300,6 +300,18 @@ static uint64_t entries(const struct sim_worker *worker, unsigned device)
 	return count;
 }
 
+/* A master that a copy has refused leads no term that this copy would refuse again. */
+static void leads_again(struct sim_worker *worker, unsigned device)
+{
+	const struct share *share = sim_check_share(worker, device);
+
+	if (share != NULL && share->phase != PHASE_IDLE && share->view.term <= share->overtaken)
+		sim_fail(worker->node->sim,
+			"n%u.%u leads term %lu of d%u again, and some copy takes nothing up to %lu",
+			worker->node->number, worker->number, share->view.term, device,
+			share->overtaken);
+}
+
 /** A worker takes a view: a copy that the coordinator has in the in-sync set stays. */
 void sim_watch_view(struct sim_worker *worker, unsigned device)
 {
@@ -310,6 +322,7 @@ void sim_watch_view(struct sim_worker *worker, unsigned device)
 	uint64_t before = entries(worker, device);
 
 	weir_replica_view(worker->replica, &node->standing[device].view);
+	leads_again(worker, device);
 	if (needed && sim_watch_judged(sim, device) && before > 0 && entries(worker, device) == 0)
 		sim_fail(sim, "n%u.%u empties its copy of d%u, which is in sync", node->number,
 			worker->number, device);
@@ -386,15 +399,17 @@ void sim_watch_term(struct sim_node *node, const struct weir_coord_request *aske
 	struct sim *sim = node->sim;
 	int device = sim_device_number(sim, asked->record->device);
 	const struct sim_standing *standing = &node->standing[device];
-	const uint32_t *weight = sim->plan.fault_weight;
 
 	if (!standing->known)
 		return;
 	if (asked->seen_term < standing->view.term)
 		sim_fail(sim, "n%u asks for a term of d%d above %lu, and knows of %lu",
 			node->number, device, asked->seen_term, standing->view.term);
-	if (weight[SIM_FAULT_HAND_OVER] == 0 && weight[SIM_FAULT_ROLE] == 0 &&
-		strcmp(asked->record->master.node, node->id) == 0 &&
+	if (asked->seen_term < node->deposed[device])
+		sim_fail(sim,
+			"n%u asks for a term of d%d above %lu, and its copies have promised %lu",
+			node->number, device, asked->seen_term, node->deposed[device]);
+	if (node->operators == 0 && strcmp(asked->record->master.node, node->id) == 0 &&
 		strcmp(standing->record.master.node, node->id) != 0 &&
 		sim->now_ns < node->other_run_ns + SIM_MS(sim->plan.lease_ms))
 		sim_fail(sim, "n%u takes d%d over though it has just met another coordinator",

@@ -246,6 +246,29 @@ static void hints_send(struct sim *sim, unsigned from)
 			sim_push(sim, SIM_HINT, sim->now_ns + way(sim), i, 0, NULL);
 }
 
+/*
+ * Somebody else is made master just when a master's change has been carried out, and is quicker
+ * than the answer. @return how much later that is
+ */
+static uint64_t overtake(struct sim *sim, const struct sim_request *request)
+{
+	const struct weir_record *record = &request->records[0];
+	unsigned pick = (unsigned)sim_below(sim, WEIR_COPIES_MAX);
+	int node;
+
+	if (request->answer.kind != WEIR_COORD_CHANGE || request->copy.request.new_term ||
+		request->answer.err != 0 || sim->calm || !sim_chance(sim, sim->plan.overtake_ppm))
+		return 0;
+	if (pick >= record->insync_count)
+		return 0;
+	node = sim_node_number(record->insync[pick].node);
+	if ((unsigned)node == request->node)
+		return 0;
+	sim_push(sim, SIM_OPERATE, sim->now_ns + sim_below(sim, SIM_MS(1)), (unsigned)node,
+		(unsigned)sim_device_number(sim, record->device), NULL);
+	return sim_between(sim, SIM_MS(5), SIM_MS(sim->plan.lease_ms / 4));
+}
+
 void sim_coord_confirm(struct sim *sim, struct sim_request *request)
 {
 	struct sim_coord *coord = &sim->coord;
@@ -277,7 +300,7 @@ void sim_coord_confirm(struct sim *sim, struct sim_request *request)
 	request->answer.nodes = request->nodes;
 	request->answer.records = request->records;
 	answer_send(sim, request, &request->answer,
-		in_line(&node->conn_at_ns[1], sim->now_ns + way(sim)));
+		in_line(&node->conn_at_ns[1], sim->now_ns + way(sim) + overtake(sim, request)));
 }
 
 /** No answer for so long: the driver gives the connection up, and all that was asked on it. */

@@ -163,6 +163,7 @@ static void schemes(struct sim *sim, struct sim_plan *plan)
 	plan->hint_lose_ppm = (uint32_t)sim_below(sim, 500000);
 	plan->coord_timeout_ns = SIM_MS(sim_between(sim, 30, plan->lease_ms));
 	plan->coord_late_ppm = (uint32_t)sim_below(sim, 500000);
+	plan->overtake_ppm = sim_chance(sim, 500000) ? 200000 : 0;
 	plan->think_ns = SIM_MS(sim_between(sim, 1, 5));
 	plan->length_ns += SIM_MS(2000);
 	plan->fault_ns = SIM_MS(sim_between(sim, plan->lease_ms / 4, 2 * plan->lease_ms));

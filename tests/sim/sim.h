@@ -146,6 +146,7 @@ struct sim_plan {
 	uint32_t coord_tail_ppm;          /**< requests that take the tail */
 	uint32_t coord_lose_ppm;          /**< requests or answers that are lost */
 	uint32_t coord_late_ppm;          /**< changes that are carried out when given up */
+	uint32_t overtake_ppm;            /**< changes after which another is made master */
 	uint64_t coord_timeout_ns;        /**< of a driver */
 	uint32_t hint_lose_ppm;           /**< notifications that are missed */
 	uint64_t report_tail_ns;          /**< workers' reports take so long now and then */

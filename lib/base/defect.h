@@ -55,7 +55,6 @@
 	X(SEAL_ANYBODY, "the promise of any process under a name counts as that of its copy")      \
 	X(PROMISE_BY_VIEW, "a message of a higher term raises no promise")                         \
 	X(TERM_LOWER, "a message of a lower term is accepted")                                     \
-	X(TERM_AGAIN, "a master that was refused leads the same term again")                       \
 	X(TERM_NO_MAXIMUM, "a term is asked for without the highest that was seen")                \
 	X(REFUSED_VAGUE, "a refusal names the promised term, whoever it was promised to")          \
 	X(DEPOSED_IGNORED, "tenure does not act on a worker that was deposed")                     \

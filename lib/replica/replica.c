@@ -105,7 +105,7 @@ static void lead(struct weir_replica *r, struct share *share)
 {
 	uint64_t term = share->view.term;
 
-	if (term <= share->overtaken && !WEIR_DEFECT(TERM_AGAIN))
+	if (term <= share->overtaken)
 		return;
 	if (term < share->promised ||
 		(term == share->promised && share->promised_peer != SELF_PEER)) {

@@ -78,12 +78,31 @@ static void workers_exclusive(struct sim *sim, unsigned device)
 		}
 }
 
+/* What waited for a term was failed when the worker ceased to lead. */
+static void queues_failed(struct sim *sim, unsigned device)
+{
+	for (unsigned i = 0; i < sim->plan.nodes; i++)
+		for (unsigned w = 0; w < sim->nodes[i].workers_count; w++) {
+			const struct sim_worker *worker = &sim->nodes[i].workers[w];
+			const struct share *share;
+
+			if (worker->replica == NULL)
+				continue;
+			share = weir_share_find(worker->replica, sim->devices[device].key);
+			if (sim->nodes[i].alive && share != NULL && share->phase == PHASE_IDLE &&
+				share->queue_head != NULL)
+				sim_fail(sim, "d%u: n%u.%u leads no more and has tasks that wait",
+					device, i, w);
+		}
+}
+
 /** At most one node takes writes, and at most one lets its copy be read. */
 void sim_check_masters(struct sim *sim, unsigned device)
 {
 	int open = -1;
 
 	workers_exclusive(sim, device);
+	queues_failed(sim, device);
 	for (unsigned i = 0; i < sim->plan.nodes; i++) {
 		if (!sim_check_gate(&sim->nodes[i], device))
 			continue;

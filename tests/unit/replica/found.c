@@ -129,6 +129,28 @@ static void refusal_of_older_messages_does_not_end_the_term_of_who_sent_them(voi
 	assert_int_equal(net_reports(net, 0, WEIR_REPORT_SETTLED, 2), 1);
 }
 
+static void master_that_was_refused_does_not_begin_its_term_again(void **state)
+{
+	struct net_record record = begin(6), other = record;
+	struct net_task task;
+
+	/* Node 1 has promised a later term; node 0 hears of it by a refusal only. */
+	other.term = 2;
+	other.master = 1;
+	net->held[1][0] = true;
+	view(1, &other);
+	net_lose(net, 1, 0);
+	net->held[1][0] = false;
+	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, 1, 7);
+	net_run(net);
+	assert_int_equal(net_reports(net, 0, WEIR_REPORT_DEPOSED, 2), 1);
+	memset(net->sent, 0, sizeof(net->sent));
+	view(0, &record);
+	assert_int_equal(net->sent[WEIR_WIRE_SEAL], 0);
+	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, 1, 7);
+	assert_int_equal(task.task.err, WEIR_NOTMASTER);
+}
+
 static void write_to_a_bucket_that_is_still_to_be_shipped_is_answered_once_it_was(void **state)
 {
 	struct net_record record = begin(6);
@@ -272,6 +294,7 @@ int main(void)
 		TEST(view_from_before_the_join_lets_nothing_go),
 		TEST(promise_of_an_empty_life_is_not_that_of_the_insync_copy),
 		TEST(refusal_of_older_messages_does_not_end_the_term_of_who_sent_them),
+		TEST(master_that_was_refused_does_not_begin_its_term_again),
 		TEST(write_to_a_bucket_that_is_still_to_be_shipped_is_answered_once_it_was),
 		TEST(equal_copy_joins_without_the_digests_of_its_buckets),
 		TEST(only_the_shard_and_the_bucket_that_differ_are_looked_at),

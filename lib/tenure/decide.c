@@ -266,24 +266,30 @@ static void takeover(struct weir_tenure *tenure, struct device *device)
 }
 
 /*
- * The coordinator has lost the record. Its master knows best what it was, if it noticed under a
- * valid lease: one that had been cut off for longer may have had a successor. But master or heir
- * may never have heard of it: after a lease's time whoever knows of it asks in their place.
+ * The coordinator has lost the record. Its master knows best what it was, and asks at once if it
+ * noticed under a valid lease: one that had been cut off for longer may have had a successor, and
+ * waits a lease's time. But master or heir may never have heard of it: somewhat later, whoever
+ * knows of it asks in their place.
  */
 static void recreate(struct weir_tenure *tenure, struct device *device)
 {
-	uint64_t late_ns = device->regressed_ns + tenure->lease_ns;
 	unsigned master = device->master_peer;
-	bool mine = master == 0 && device->regressed_held &&
-		    weir_tenure_copy_lives(tenure, 0, device->record.master.incarnation);
+	bool mine =
+		master == 0 && weir_tenure_copy_lives(tenure, 0, device->record.master.incarnation);
+	uint64_t from_ns = device->regressed_ns;
 
-	if (!mine && tenure->now_ns < late_ns)
-		weir_tenure_wake_at(tenure, device, late_ns);
+	if (!mine)
+		from_ns += tenure->lease_ns + tenure->lease_ns / 2;
+	else if (!device->regressed_held)
+		from_ns += tenure->lease_ns;
+	if (tenure->now_ns < from_ns) {
+		weir_tenure_wake_at(tenure, device, from_ns);
+		return;
+	}
 	if (!mine && !weir_tenure_master_lives(tenure, device))
 		master = taker(tenure, device);
-	if (master == WEIR_NO_PEER || (!mine && tenure->now_ns < late_ns))
-		return;
-	term_ask(tenure, device, master, false, NULL);
+	if (master != WEIR_NO_PEER)
+		term_ask(tenure, device, master, false, NULL);
 }
 
 /* ------------------------------------------------------------------------------- mastery --- */

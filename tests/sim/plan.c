@@ -194,6 +194,9 @@ static void corrupt(struct sim *sim, struct sim_plan *plan)
 	plan->fault_weight[SIM_FAULT_HAND_OVER] = 20;
 	plan->corrupt = 1 + (unsigned)sim_below(sim, 3);
 	plan->corrupt_ppm = (uint32_t)sim_between(sim, 2000, 50000);
+	/* Whole buckets are shipped only now and then. */
+	if (plan->corrupt == SIM_CORRUPT_BUCKET)
+		plan->corrupt_ppm *= 10;
 	plan->anti_entropy_ns = SIM_MS(sim_between(sim, 100, 1000));
 	/* A bucket is held against its digest, a change is not. */
 	plan->lossy = plan->corrupt != SIM_CORRUPT_BUCKET;

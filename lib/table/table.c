@@ -197,7 +197,8 @@ static void probe_entry(struct probe *probe)
 	if (match == 0)
 		return;
 	probe->entry = weir_slot_entry(weir_rcu_load(probe->group->slot[weir_match_slot(match)]));
-	weir_entry_prefetch(probe->entry);
+	if (probe->entry != NULL) /* a free slot has a tag too: 0 */
+		weir_entry_prefetch(probe->entry);
 }
 
 static struct weir_entry *probe_result(const struct probe *probe, const struct weir_rule *rule)

@@ -46,6 +46,12 @@ class Watched(Playground):
             "sentinel_master": self.cluster}
         return sections
 
+    def down(self):
+        # A Sentinel's command line does not name the cluster: nobody else would find it.
+        for name in SENTINELS:
+            self.ask(name, "SHUTDOWN", "NOSAVE")
+        super().down()
+
     def ask(self, name, *words):
         """A command to a Redis or a Sentinel; None where it does not answer."""
         try:

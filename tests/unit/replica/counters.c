@@ -1,39 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Counters travel in a lane of their own. */
-#include "net.h"
-
-#define DEV 0x1234567812345678ULL
-
-static struct net *net;
-
-static int set_up(void **state)
-{
-	(void)state;
-	net = net_new(3, NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	net_free(net);
-	return 0;
-}
-
-static void view(unsigned node, const struct net_record *record)
-{
-	net_view(net, node, DEV, record);
-	net_run(net);
-}
-
-static void add(unsigned n)
-{
-	struct net_task task;
-
-	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, n, 7);
-	net_run(net);
-	assert_int_equal(task.task.err, 0);
-}
+#include "case.h"
 
 /* A report is answered at once, or when the copies have acknowledged what came before it. */
 static void count(unsigned node, unsigned n, uint64_t packets)
@@ -72,7 +39,7 @@ static uint64_t counters_sent(unsigned node)
 }
 
 /* Twenty rules that a device holds, and the periods that bring their state about are over. */
-static struct net_record begin(void)
+static struct net_record counted(void)
 {
 	struct net_record record = net_begin(net, DEV, 6);
 
@@ -87,7 +54,7 @@ static struct net_record begin(void)
 
 static void counters_reach_the_backups_within_a_period(void **state)
 {
-	begin();
+	counted();
 	count(0, 3, 10);
 	count(0, 3, 11);
 	assert_int_equal(packets_at(1, 3), 1);
@@ -108,7 +75,7 @@ static void b27_one_report_sends_one_entry_and_no_bucket(void **state)
 {
 	uint64_t sent;
 
-	begin();
+	counted();
 	sent = counters_sent(0);
 	memset(net->sent, 0, sizeof(net->sent));
 	count(0, 3, 10);
@@ -122,7 +89,7 @@ static void b27_one_report_sends_one_entry_and_no_bucket(void **state)
 
 static void report_of_the_same_figures_sends_nothing(void **state)
 {
-	begin();
+	counted();
 	count(0, 3, 1);
 	memset(net->sent, 0, sizeof(net->sent));
 	net_pass(net, 2 * WEIR_NS_PER_S);
@@ -131,7 +98,7 @@ static void report_of_the_same_figures_sends_nothing(void **state)
 
 static void backup_that_joins_again_has_the_counters_of_its_master(void **state)
 {
-	struct net_record record = begin();
+	struct net_record record = counted();
 
 	net_cut(net, 0, 1);
 	count(0, 3, 10);
@@ -146,7 +113,7 @@ static void backup_that_joins_again_has_the_counters_of_its_master(void **state)
 
 static void counters_survive_a_takeover(void **state)
 {
-	struct net_record record = begin();
+	struct net_record record = counted();
 
 	count(0, 3, 10);
 	net_pass(net, 2 * WEIR_NS_PER_S);
@@ -166,7 +133,7 @@ static void counters_survive_a_takeover(void **state)
 
 static void counters_of_an_older_entry_do_not_touch_the_one_that_replaced_it(void **state)
 {
-	begin();
+	counted();
 	net->held[0][1] = true;
 	count(0, 3, 10);
 	net_pass(net, 2 * WEIR_NS_PER_S);
@@ -185,7 +152,7 @@ static void counters_of_an_older_entry_do_not_touch_the_one_that_replaced_it(voi
 
 static void counters_wait_where_a_channel_has_no_room(void **state)
 {
-	begin();
+	counted();
 	count(0, 3, 10);
 	net->room_of[0] = 1;
 	net_pass(net, 2 * WEIR_NS_PER_S);
@@ -198,7 +165,7 @@ static void counters_wait_where_a_channel_has_no_room(void **state)
 
 static void wall_clock_that_goes_back_hides_no_counters(void **state)
 {
-	begin();
+	counted();
 	net->wall_shift_ns = -(int64_t)(2 * WEIR_NS_PER_S);
 	count(0, 3, 10);
 	net_pass(net, 2 * WEIR_NS_PER_S);
@@ -206,24 +173,15 @@ static void wall_clock_that_goes_back_hides_no_counters(void **state)
 	assert_int_equal(packets_at(1, 3), 10);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+static const struct CMUnitTest tests[] = {
+	TEST(counters_reach_the_backups_within_a_period),
+	TEST(b27_one_report_sends_one_entry_and_no_bucket),
+	TEST(report_of_the_same_figures_sends_nothing),
+	TEST(backup_that_joins_again_has_the_counters_of_its_master),
+	TEST(counters_survive_a_takeover),
+	TEST(counters_of_an_older_entry_do_not_touch_the_one_that_replaced_it),
+	TEST(counters_wait_where_a_channel_has_no_room),
+	TEST(wall_clock_that_goes_back_hides_no_counters),
+};
 
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		TEST(counters_reach_the_backups_within_a_period),
-		TEST(b27_one_report_sends_one_entry_and_no_bucket),
-		TEST(report_of_the_same_figures_sends_nothing),
-		TEST(backup_that_joins_again_has_the_counters_of_its_master),
-		TEST(counters_survive_a_takeover),
-		TEST(counters_of_an_older_entry_do_not_touch_the_one_that_replaced_it),
-		TEST(counters_wait_where_a_channel_has_no_room),
-		TEST(wall_clock_that_goes_back_hides_no_counters),
-	};
-	int failed;
-
-	weir_rcu_register();
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	weir_rcu_unregister();
-	return failed;
-}
+RUN(tests)

@@ -1,50 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What the simulator has found, each in its shortest form. */
-#include "net.h"
-
-#define DEV 0x1234567812345678ULL
-
-static struct net *net;
-
-static int set_up(void **state)
-{
-	(void)state;
-	net = net_new(3, NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	net_free(net);
-	return 0;
-}
-
-static void view(unsigned node, const struct net_record *record)
-{
-	net_view(net, node, DEV, record);
-	net_run(net);
-}
-
-static struct net_record begin(uint32_t backups)
-{
-	return net_begin(net, DEV, backups);
-}
-
-static void add(unsigned n)
-{
-	struct net_task task;
-
-	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, n, 7);
-	net_run(net);
-	assert_int_equal(task.task.err, 0);
-}
+#include "case.h"
 
 static void answer_that_rests_on_an_unacknowledged_write_waits_for_it(void **state)
 {
 	struct net_task removed, remove, report;
 
-	begin(6);
+	net_begin(net, DEV, 6);
 	add(1);
 	net->held[1][0] = true;
 	net_submit(net, 0, DEV, &removed, WEIR_OP_REMOVED, 1, 0);
@@ -66,7 +28,7 @@ static void nothing_to_wait_for_is_answered_at_once(void **state)
 {
 	struct net_task task;
 
-	begin(6);
+	net_begin(net, DEV, 6);
 	add(1);
 	net_submit(net, 0, DEV, &task, WEIR_OP_REMOVE, 2, 0);
 	assert_int_equal(task.task.err, WEIR_NOTFOUND);
@@ -74,7 +36,7 @@ static void nothing_to_wait_for_is_answered_at_once(void **state)
 
 static void view_from_before_the_join_lets_nothing_go(void **state)
 {
-	struct net_record record = begin(2);
+	struct net_record record = net_begin(net, DEV, 2);
 
 	add(1);
 	record.backups = 6;
@@ -95,7 +57,7 @@ static void view_from_before_the_join_lets_nothing_go(void **state)
 
 static void promise_of_an_empty_life_is_not_that_of_the_insync_copy(void **state)
 {
-	struct net_record record = begin(1U << 1);
+	struct net_record record = net_begin(net, DEV, 1U << 1);
 
 	add(1);
 	net_kill(net, 0);
@@ -113,7 +75,7 @@ static void promise_of_an_empty_life_is_not_that_of_the_insync_copy(void **state
 
 static void refusal_of_older_messages_does_not_end_the_term_of_who_sent_them(void **state)
 {
-	struct net_record record = begin(2);
+	struct net_record record = net_begin(net, DEV, 2);
 	struct net_task task;
 
 	net->held[0][1] = true;
@@ -131,7 +93,7 @@ static void refusal_of_older_messages_does_not_end_the_term_of_who_sent_them(voi
 
 static void master_that_was_refused_does_not_begin_its_term_again(void **state)
 {
-	struct net_record record = begin(6), other = record;
+	struct net_record record = net_begin(net, DEV, 6), other = record;
 	struct net_task task;
 
 	/* Node 1 has promised a later term; node 0 hears of it by a refusal only. */
@@ -153,7 +115,7 @@ static void master_that_was_refused_does_not_begin_its_term_again(void **state)
 
 static void write_to_a_bucket_that_is_still_to_be_shipped_is_answered_once_it_was(void **state)
 {
-	struct net_record record = begin(6);
+	struct net_record record = net_begin(net, DEV, 6);
 	struct net_task task, other;
 
 	/* Node 2 misses a write, node 1 takes over and serves before 2 has joined. */
@@ -186,7 +148,7 @@ static void write_to_a_bucket_that_is_still_to_be_shipped_is_answered_once_it_wa
 
 static void equal_copy_joins_without_the_digests_of_its_buckets(void **state)
 {
-	struct net_record record = begin(6);
+	struct net_record record = net_begin(net, DEV, 6);
 
 	for (unsigned n = 0; n < 100; n++)
 		add(n);
@@ -204,7 +166,7 @@ static void equal_copy_joins_without_the_digests_of_its_buckets(void **state)
 
 static void only_the_shard_and_the_bucket_that_differ_are_looked_at(void **state)
 {
-	struct net_record record = begin(6);
+	struct net_record record = net_begin(net, DEV, 6);
 	struct net_task task;
 
 	for (unsigned n = 0; n < 100; n++)
@@ -224,7 +186,7 @@ static void only_the_shard_and_the_bucket_that_differ_are_looked_at(void **state
 
 static void channel_without_room_for_an_answer_begins_anew(void **state)
 {
-	struct net_record record = begin(6);
+	struct net_record record = net_begin(net, DEV, 6);
 	struct weir_replica_stats stats;
 	struct net_task task;
 
@@ -252,7 +214,7 @@ static void node_with_too_many_devices_refuses_one_and_serves_the_others(void **
 	struct net_record record = {
 		.term = 1, .master = 0, .backups = 2, .insync = 1, .live = ALL_LIVE};
 
-	begin(2);
+	net_begin(net, DEV, 2);
 	for (unsigned i = 1; i < NET_DEVICES; i++)
 		net_table(net, 1, DEV + i);
 	net_view(net, 0, DEV + NET_DEVICES, &record);
@@ -284,29 +246,19 @@ static void each_of_many_devices_is_compared_once_a_period_and_keeps_its_deadlin
 	net_run(net);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+static const struct CMUnitTest tests[] = {
+	TEST(answer_that_rests_on_an_unacknowledged_write_waits_for_it),
+	TEST(nothing_to_wait_for_is_answered_at_once),
+	TEST(view_from_before_the_join_lets_nothing_go),
+	TEST(promise_of_an_empty_life_is_not_that_of_the_insync_copy),
+	TEST(refusal_of_older_messages_does_not_end_the_term_of_who_sent_them),
+	TEST(master_that_was_refused_does_not_begin_its_term_again),
+	TEST(write_to_a_bucket_that_is_still_to_be_shipped_is_answered_once_it_was),
+	TEST(equal_copy_joins_without_the_digests_of_its_buckets),
+	TEST(only_the_shard_and_the_bucket_that_differ_are_looked_at),
+	TEST(channel_without_room_for_an_answer_begins_anew),
+	TEST(each_of_many_devices_is_compared_once_a_period_and_keeps_its_deadlines),
+	TEST(node_with_too_many_devices_refuses_one_and_serves_the_others),
+};
 
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		TEST(answer_that_rests_on_an_unacknowledged_write_waits_for_it),
-		TEST(nothing_to_wait_for_is_answered_at_once),
-		TEST(view_from_before_the_join_lets_nothing_go),
-		TEST(promise_of_an_empty_life_is_not_that_of_the_insync_copy),
-		TEST(refusal_of_older_messages_does_not_end_the_term_of_who_sent_them),
-		TEST(master_that_was_refused_does_not_begin_its_term_again),
-		TEST(write_to_a_bucket_that_is_still_to_be_shipped_is_answered_once_it_was),
-		TEST(equal_copy_joins_without_the_digests_of_its_buckets),
-		TEST(only_the_shard_and_the_bucket_that_differ_are_looked_at),
-		TEST(channel_without_room_for_an_answer_begins_anew),
-		TEST(each_of_many_devices_is_compared_once_a_period_and_keeps_its_deadlines),
-		TEST(node_with_too_many_devices_refuses_one_and_serves_the_others),
-	};
-
-	int failed;
-
-	weir_rcu_register();
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	weir_rcu_unregister();
-	return failed;
-}
+RUN(tests)

@@ -1,39 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* PURGE: a write like any other. */
-#include "net.h"
-
-#define DEV 0x1234567812345678ULL
-
-static struct net *net;
-
-static int set_up(void **state)
-{
-	(void)state;
-	net = net_new(3, NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	net_free(net);
-	return 0;
-}
-
-static void view(unsigned node, const struct net_record *record)
-{
-	net_view(net, node, DEV, record);
-	net_run(net);
-}
-
-static void add(unsigned n)
-{
-	struct net_task task;
-
-	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, n, 7);
-	net_run(net);
-	assert_int_equal(task.task.err, 0);
-}
+#include "case.h"
 
 static void purge(unsigned node, unsigned shard, int app, struct net_task *task)
 {
@@ -214,23 +181,14 @@ static void purge_past_its_deadline_ends_as_far_as_it_came(void **state)
 	free(tasks);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+static const struct CMUnitTest tests[] = {
+	TEST(purge_takes_all_out_of_every_copy_and_says_how_many),
+	TEST(purge_of_an_app_leaves_the_others),
+	TEST(b20_purge_survives_a_takeover_and_no_late_copy_brings_rules_back),
+	TEST(purge_is_answered_once_every_insync_copy_has_it),
+	TEST(large_purge_takes_turns_and_keeps_what_comes_behind_it_waiting),
+	TEST(purge_cut_off_half_way_has_an_unknown_fate),
+	TEST(purge_past_its_deadline_ends_as_far_as_it_came),
+};
 
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		TEST(purge_takes_all_out_of_every_copy_and_says_how_many),
-		TEST(purge_of_an_app_leaves_the_others),
-		TEST(b20_purge_survives_a_takeover_and_no_late_copy_brings_rules_back),
-		TEST(purge_is_answered_once_every_insync_copy_has_it),
-		TEST(large_purge_takes_turns_and_keeps_what_comes_behind_it_waiting),
-		TEST(purge_cut_off_half_way_has_an_unknown_fate),
-		TEST(purge_past_its_deadline_ends_as_far_as_it_came),
-	};
-	int failed;
-
-	weir_rcu_register();
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	weir_rcu_unregister();
-	return failed;
-}
+RUN(tests)

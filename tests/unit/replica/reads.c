@@ -1,39 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Reads at the master: what is firm, what is fenced, what waits (guarantees E and F). */
-#include "net.h"
-
-#define DEV 0x1234567812345678ULL
-
-static struct net *net;
-
-static int set_up(void **state)
-{
-	(void)state;
-	net = net_new(3, NULL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	net_free(net);
-	return 0;
-}
-
-static void view(unsigned node, const struct net_record *record)
-{
-	net_view(net, node, DEV, record);
-	net_run(net);
-}
-
-static void add(unsigned n)
-{
-	struct net_task task;
-
-	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, n, 7);
-	net_run(net);
-	assert_int_equal(task.task.err, 0);
-}
+#include "case.h"
 
 static bool firm(unsigned node, unsigned n)
 {
@@ -220,25 +187,16 @@ static void write_that_a_deposed_master_gives_up_is_firm_at_no_time(void **state
 	assert_false(firm(0, 1));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+static const struct CMUnitTest tests[] = {
+	TEST(what_every_copy_has_is_firm_and_what_is_on_its_way_is_not),
+	TEST(write_that_changed_nothing_leaves_its_bucket_firm),
+	TEST(local_write_is_not_firm_before_every_copy_has_it),
+	TEST(write_answered_at_its_deadline_is_firm_only_once_the_copy_has_it),
+	TEST(get_waits_until_every_copy_has_what_it_saw),
+	TEST(get_of_an_entry_larger_than_its_task_is_too_big),
+	TEST(fence_stands_before_the_promise_is_heard_of),
+	TEST(write_that_a_deposed_master_gives_up_is_firm_at_no_time),
+	TEST(nothing_is_firm_in_a_term_before_its_insync_copies_are_equal),
+};
 
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		TEST(what_every_copy_has_is_firm_and_what_is_on_its_way_is_not),
-		TEST(write_that_changed_nothing_leaves_its_bucket_firm),
-		TEST(local_write_is_not_firm_before_every_copy_has_it),
-		TEST(write_answered_at_its_deadline_is_firm_only_once_the_copy_has_it),
-		TEST(get_waits_until_every_copy_has_what_it_saw),
-		TEST(get_of_an_entry_larger_than_its_task_is_too_big),
-		TEST(fence_stands_before_the_promise_is_heard_of),
-		TEST(write_that_a_deposed_master_gives_up_is_firm_at_no_time),
-		TEST(nothing_is_firm_in_a_term_before_its_insync_copies_are_equal),
-	};
-	int failed;
-
-	weir_rcu_register();
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	weir_rcu_unregister();
-	return failed;
-}
+RUN(tests)

@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -139,5 +140,55 @@ void peer_wait(const struct peer *peer, unsigned long (*probe)(struct weir_store
 	for (unsigned i = 0; probe(peer->store) != value; i++) {
 		assert_true(i < PEER_WAIT_MS);
 		nanosleep(&pause, NULL);
+	}
+}
+
+void peer_ask(int fd, const char *request, const char *answer)
+{
+	peer_send(fd, request);
+	peer_send(fd, "\r\n");
+	peer_expect(fd, answer);
+}
+
+const char *peer_id_of(const char *match)
+{
+	static char text[32];
+	uint64_t hash = 0xcbf29ce484222325ULL;
+
+	for (; *match != '\0'; match++)
+		hash = (hash ^ (unsigned char)*match) * 0x100000001b3ULL;
+	snprintf(text, sizeof(text), "$18\r\n0x%016llx\r\n",
+		(unsigned long long)(hash & 0xffffffffffffULL));
+	return text;
+}
+
+void *peer_room_take(size_t bytes)
+{
+	void *room = malloc(bytes);
+
+	if (room == NULL)
+		abort();
+	return room;
+}
+
+void peer_many_send(int fd, unsigned first, unsigned count)
+{
+	size_t room = count * 64UL, len = 0;
+	char *text = peer_room_take(room);
+
+	for (unsigned i = first; i < first + count; i++)
+		len += (size_t)snprintf(
+			text + len, room - len, "FLOW.ADD d1 cookie=%u,actions=drop\r\n", i);
+	assert_true(peer_send_bytes(fd, text, len));
+	free(text);
+}
+
+void peer_many_expect(int fd, unsigned first, unsigned count)
+{
+	for (unsigned i = first; i < first + count; i++) {
+		char match[32];
+
+		snprintf(match, sizeof(match), "cookie=%u", i);
+		peer_expect(fd, peer_id_of(match));
 	}
 }

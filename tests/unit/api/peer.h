@@ -50,4 +50,20 @@ bool peer_silent(int fd, int ms);
 void peer_wait(const struct peer *peer, unsigned long (*probe)(struct weir_store *store),
 	unsigned long value);
 
+/** A request, and the answer to it. */
+void peer_ask(int fd, const char *request, const char *answer);
+
+/** A flow of device d1 is added. */
+#define ADD(match) "FLOW.ADD d1 " match ",actions=drop\r\n"
+
+/** Memory, or the end of the test. */
+void *peer_room_take(size_t bytes);
+
+/** Adds flows of device d1 that differ in a number, all at once; and awaits their ids. */
+void peer_many_send(int fd, unsigned first, unsigned count);
+void peer_many_expect(int fd, unsigned first, unsigned count);
+
+/** The id that the false store gives to a match, as it stands in an answer; good until the next. */
+const char *peer_id_of(const char *match);
+
 #endif

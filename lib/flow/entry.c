@@ -2,6 +2,7 @@
 #include <string.h>
 #include <strings.h>
 
+#define XXH_INLINE_ALL /* it is on the path of each write */
 #include <xxhash.h>
 
 #include "base/defect.h"

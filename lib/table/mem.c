@@ -25,6 +25,8 @@
 #define CHUNK_PAGES     (WEIR_MEM_CHUNK_ALIGN / PAGE_BYTES)
 #define SPARE_PAGES     (2 * CHUNK_PAGES) /* empty pages kept before a chunk is given back */
 #define TURN_BLOCKS     256               /* gathered blocks that are worth a grace period */
+#define AHEAD_BLOCKS    4                 /* an allocation fetches the block so far behind it */
+#define AHEAD_LINES     3
 
 struct chunk;
 
@@ -428,8 +430,10 @@ void weir_mem_turn(struct weir_mem *mem, bool flush)
 
 static void *page_alloc(struct weir_mem *mem, struct page *page)
 {
+	size_t bytes = class_bytes(page->class);
 	unsigned word = 0;
 	unsigned index;
+	char *block;
 
 	while (page->sets[word].free == 0)
 		word++;
@@ -437,7 +441,11 @@ static void *page_alloc(struct weir_mem *mem, struct page *page)
 	page->sets[word].free &= page->sets[word].free - 1;
 	if (--page->free_count == 0)
 		page_unlink(&mem->usable[page->class], page);
-	return page_begin(page) + index * class_bytes(page->class);
+	block = page_begin(page) + index * bytes;
+	/* The blocks after it are likely the next to be filled. */
+	for (unsigned line = 0; line < AHEAD_LINES; line++)
+		__builtin_prefetch(block + AHEAD_BLOCKS * bytes + line * WEIR_MEM_LINE, 1);
+	return block;
 }
 
 static void *small_alloc(struct weir_mem *mem, size_t bytes)

@@ -32,34 +32,49 @@ void weir_table_destroy(struct weir_table *table)
 
 /* Digests. */
 
-/** A number with all its bits spread over all bits (the finaliser of MurmurHash3, 2008). */
-static uint64_t spread(uint64_t bits)
+/*
+ * A bucket's digest in one number, such that the sum over a shard's buckets follows each write by
+ * a product or two: the fields, each times a number of its own, are added up, and that times a
+ * number of the bucket's own. Digests that differ in hash have equal numbers by chance only, 2^-64:
+ * hashes are sums of what XXH3 makes of entries. Where hashes are equal, terms, seqs and counts
+ * would have to differ by combinations of more than some 2^20 each, since the factors have nothing
+ * to do with each other. What was never written is 0.
+ */
+#define DIGEST_TERM  0xff51afd7ed558ccdULL
+#define DIGEST_SEQ   0xc4ceb9fe1a85ec53ULL
+#define DIGEST_COUNT 0x9e3779b97f4a7c15ULL
+
+static uint64_t digest_word(const struct weir_digest *digest)
 {
-	bits = (bits ^ bits >> 33) * 0xff51afd7ed558ccdULL;
-	bits = (bits ^ bits >> 33) * 0xc4ceb9fe1a85ec53ULL;
-	return bits ^ bits >> 33;
+	uint64_t word = digest->term * DIGEST_TERM + digest->seq * DIGEST_SEQ;
+
+	if (WEIR_DEFECT(B25))
+		return word;
+	return word + digest->hash + digest->count * DIGEST_COUNT;
+}
+
+/** The number of a bucket: odd, so that no digest but nothing's gives 0. */
+static uint64_t bucket_word(unsigned bucket)
+{
+	uint64_t word = (bucket + 1) * 0xd6e8feb86659fd93ULL;
+
+	word = (word ^ word >> 32) * 0xd6e8feb86659fd93ULL;
+	return (word ^ word >> 32) | 1;
 }
 
 uint64_t weir_digest_mix(unsigned bucket, const struct weir_digest *digest)
 {
-	uint64_t mix = spread(bucket + 1);
-
-	if (digest->term == 0 && digest->seq == 0 && digest->hash == 0 && digest->count == 0)
-		return 0;
-	mix = spread(mix + digest->term);
-	mix = spread(mix + digest->seq);
-	if (WEIR_DEFECT(B25))
-		return mix;
-	return spread(mix + digest->hash) + digest->count;
+	return bucket_word(bucket) * digest_word(digest);
 }
 
 void weir_shard_account(struct weir_shard *shard, unsigned number, const struct weir_digest *before,
 	const struct weir_digest *after)
 {
+	uint64_t change = digest_word(after) - digest_word(before);
+
 	if (shard == NULL)
 		return;
-	weir_rcu_poke(shard->sum,
-		shard->sum + weir_digest_mix(number, after) - weir_digest_mix(number, before));
+	weir_rcu_poke(shard->sum, shard->sum + bucket_word(number) * change);
 	weir_rcu_poke(shard->count, shard->count + after->count - before->count);
 }
 

@@ -28,8 +28,11 @@
 
 #define WEIR_CACHE_LINE 64
 
-/** Tasks that a worker takes a turn, at most. */
+/** Tasks and answers that a ring is given at once, at most. */
 #define WEIR_TASK_BURST 64
+
+/** Tasks that a worker executes a turn, at most; as many more are on their way into its caches. */
+#define WEIR_TURN_TASKS 32
 
 /** Frames steered from one worker to another that wait there; more are dropped and counted. */
 #define WEIR_STEER_RING_SIZE 4096
@@ -170,6 +173,9 @@ struct weir_worker {
 	struct weir_report *late_reports; /**< those that the ring had no room for */
 	unsigned late_count, late_room;
 	bool reported; /**< the control core is to be woken */
+
+	unsigned ahead_count;
+	struct weir_task *ahead[WEIR_TURN_TASKS]; /**< taken, to be executed in the next turn */
 
 	unsigned answers_count[WEIR_GATES_MAX];
 	struct weir_task *answers[WEIR_GATES_MAX][WEIR_TASK_BURST];

@@ -13,7 +13,7 @@
 /* A sleep may end so much late, so that the kernel can gather wake-ups. */
 #define TIMER_SLACK_NS 2000
 
-_Static_assert(WEIR_TASK_BURST <= WEIR_REPLICA_BURST, "a burst of tasks is handed on whole");
+_Static_assert(WEIR_TURN_TASKS <= WEIR_REPLICA_BURST, "a burst of tasks is handed on whole");
 
 /* ------------------------------------------------------------------------------- effects --- */
 
@@ -292,19 +292,34 @@ static unsigned frames_take(struct weir_worker *worker)
 /* Header, rule and match: the cache lines of a task that will be read for sure. */
 static void task_prefetch(const struct weir_task *task)
 {
-	rte_prefetch0(task);
-	rte_prefetch0((const char *)task + WEIR_CACHE_LINE);
-	rte_prefetch0((const char *)task + 2 * WEIR_CACHE_LINE);
+	for (unsigned line = 0; line < 4; line++)
+		rte_prefetch0((const char *)task + line * WEIR_CACHE_LINE);
 }
 
+static void ahead_fill(struct weir_worker *worker)
+{
+	worker->ahead_count = rte_ring_sc_dequeue_burst(
+		worker->tasks, (void **)worker->ahead, WEIR_TURN_TASKS, NULL);
+	for (unsigned i = 0; i < worker->ahead_count; i++)
+		task_prefetch(worker->ahead[i]);
+}
+
+/*
+ * Who made a task did so on another core: while one burst is executed the lines of the next are on
+ * their way. What comes alone is executed at once.
+ */
 static unsigned tasks_take(struct weir_worker *worker)
 {
-	struct weir_task *tasks[WEIR_TASK_BURST];
+	struct weir_task *tasks[WEIR_TURN_TASKS];
 	unsigned count;
 
-	count = rte_ring_sc_dequeue_burst(worker->tasks, (void **)tasks, WEIR_TASK_BURST, NULL);
-	for (unsigned i = 0; i < count; i++)
-		task_prefetch(tasks[i]);
+	if (worker->ahead_count == 0)
+		ahead_fill(worker);
+	count = worker->ahead_count;
+	if (count == 0)
+		return 0;
+	memcpy(tasks, worker->ahead, count * sizeof(tasks[0]));
+	ahead_fill(worker);
 	weir_replica_tasks(worker->replica, tasks, count);
 	return count;
 }
@@ -414,6 +429,7 @@ void weir_worker_sweep(struct weir_worker *worker)
 static void finish(struct weir_worker *worker)
 {
 	show(worker);
+	weir_replica_tasks(worker->replica, worker->ahead, worker->ahead_count);
 	weir_replica_destroy(worker->replica);
 	worker->replica = NULL;
 	answers_flush(worker);

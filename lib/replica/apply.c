@@ -16,16 +16,16 @@ static struct change replicate(enum weir_wire_delta_kind kind, struct weir_entry
 	return (struct change){.delta = {.kind = (uint8_t)kind, .entry = entry}};
 }
 
+/* The task's entry is made what is stored, so that it is copied once. */
 static struct change put_new(struct weir_replica *r, struct weir_bucket *bucket,
-	const struct weir_task *task, const struct weir_entry *old)
+	struct weir_task *task, const struct weir_entry *old)
 {
-	struct weir_entry *entry = &r->room.entry;
+	struct weir_entry *entry = &task->entry;
 	int err;
 
 	if (WEIR_DEFECT(B16) && weir_defect_notes[0] == (uintptr_t)bucket &&
 		weir_defect_notes[1] == r->now_ns)
 		return failed(0);
-	memcpy(entry, &task->entry, weir_entry_bytes(&task->entry));
 	entry->created = weir_hlc_next(&r->hlc, r->wall_ns);
 	if (WEIR_DEFECT(B21))
 		entry->created = weir_hlc_next(&(struct weir_hlc){0}, r->wall_ns);
@@ -84,8 +84,7 @@ static struct change removed(
 	return replicate(WEIR_WIRE_REMOVE, entry);
 }
 
-struct change weir_apply(
-	struct weir_replica *r, struct weir_bucket *bucket, const struct weir_task *task)
+struct change weir_apply(struct weir_replica *r, struct weir_bucket *bucket, struct weir_task *task)
 {
 	struct weir_entry *entry = NULL;
 

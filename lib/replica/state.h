@@ -303,7 +303,7 @@ struct change {
 };
 
 struct change weir_apply(
-	struct weir_replica *r, struct weir_bucket *bucket, const struct weir_task *task);
+	struct weir_replica *r, struct weir_bucket *bucket, struct weir_task *task);
 
 /* master.c */
 void weir_master_answer(struct weir_replica *r, struct weir_task *task, int err);

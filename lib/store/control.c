@@ -98,6 +98,7 @@ static void exit_with_tick(struct weir_store *store)
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
 	enter(ctx);
+	weir_reclaim_watch(ctx, weir_clock_ns());
 	exit_with_tick(ctx);
 }
 

@@ -271,6 +271,17 @@ struct weir_request_slot {
 	uint32_t generation;
 };
 
+/** How often memory that waits for readers is looked at, and who holds it up is told at most. */
+#define WEIR_RECLAIM_WATCH_NS WEIR_NS_PER_S
+#define WEIR_RECLAIM_TELL_NS  (10 * WEIR_NS_PER_S)
+
+/** What is known of memory that waits for readers. */
+struct weir_reclaim {
+	uint64_t looked_ns; /**< when it was last looked at */
+	uint64_t told_ns;   /**< when somebody was last named; 0: never */
+	struct weir_mem_stats seen[WEIR_WORKERS_MAX];
+};
+
 struct weir_control {
 	struct event_base *base;
 	struct weir_coord *coord;
@@ -286,9 +297,16 @@ struct weir_control {
 	uint64_t due_ns;      /**< the loop comes by then; 0: it has not begun */
 	uint64_t cpu_ns;      /**< CPU time that it had used when it last went to wait */
 	int result;
+	struct weir_reclaim reclaim;
 	bool reach_told, reachable;
 	char reach_sentence[160];
 };
+
+/**
+ * Warns, with its name, of a reader for which a worker's freed memory has waited a whole period.
+ * Control core, now and then.
+ */
+void weir_reclaim_watch(struct weir_store *store, uint64_t now_ns);
 
 /** Takes the requests that gates have made. Control core. */
 void weir_requests_take(struct weir_store *store, uint64_t now_ns);

@@ -414,6 +414,7 @@ static bool batch_take_back(struct weir_mem *mem)
 		large = next;
 	}
 	stat_sub(&mem->stats.waiting_bytes, mem->waiting.bytes);
+	stat_add(&mem->stats.batches, 1);
 	mem->waiting = (struct batch){0};
 	mem->handed = false;
 	return true;
@@ -582,4 +583,5 @@ void weir_mem_stats(const struct weir_mem *mem, struct weir_mem_stats *stats)
 	stats->chunk_bytes = weir_rcu_peek(mem->stats.chunk_bytes);
 	stats->used_bytes = weir_rcu_peek(mem->stats.used_bytes);
 	stats->waiting_bytes = weir_rcu_peek(mem->stats.waiting_bytes);
+	stats->batches = weir_rcu_peek(mem->stats.batches);
 }

@@ -6,10 +6,16 @@
  *
  * A thread that reads is registered. From weir_rcu_register or weir_rcu_online on, whatever it
  * finds stays readable until it says weir_rcu_quiescent or weir_rcu_offline. A thread that sleeps
- * goes offline first, else nothing that was freed comes back.
+ * goes offline first, else nothing that was freed comes back. Who does not, and so holds up
+ * reclaim, is told by name: weir_rcu_watch.
  */
 #ifndef WEIR_TABLE_RCU_H
 #define WEIR_TABLE_RCU_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
 
 #include <urcu-qsbr.h>
 
@@ -35,21 +41,33 @@
 /** Writes a number that stands for itself; one writer. */
 #define weir_rcu_poke(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELAXED)
 
-/** Makes the calling thread a reader, online. */
-static inline void weir_rcu_register(void)
-{
-	urcu_qsbr_register_thread();
-}
+/** What others may see of a reader. */
+struct weir_reader {
+	uint64_t state; /**< grows with each quiescent state; odd while offline */
+	uint64_t seen;  /**< state as weir_rcu_watch has last seen it */
+	pid_t tid;
+	char name[16]; /**< of the thread, as the system knows it */
+	TAILQ_ENTRY(weir_reader) link;
+};
 
-static inline void weir_rcu_unregister(void)
-{
-	WEIR_RCU_TSAN_BEFORE();
-	urcu_qsbr_unregister_thread();
-}
+extern __thread struct weir_reader weir_rcu_self;
+
+/** Makes the calling thread a reader, online. */
+void weir_rcu_register(void);
+
+void weir_rcu_unregister(void);
+
+/**
+ * Names the readers that have been online since the last call without a quiescent state: "name
+ * (tid)", with commas between them, as many as there is room for. Any thread, one at a time.
+ * @return how many there are
+ */
+unsigned weir_rcu_watch(char *names, size_t room);
 
 /** The calling reader holds no pointer any more. */
 static inline void weir_rcu_quiescent(void)
 {
+	weir_rcu_poke(weir_rcu_self.state, weir_rcu_self.state + 2);
 	WEIR_RCU_TSAN_BEFORE();
 	urcu_qsbr_quiescent_state();
 }
@@ -57,6 +75,7 @@ static inline void weir_rcu_quiescent(void)
 /** The calling reader holds no pointer and takes none until weir_rcu_online. */
 static inline void weir_rcu_offline(void)
 {
+	weir_rcu_poke(weir_rcu_self.state, (weir_rcu_self.state + 2) | 1);
 	WEIR_RCU_TSAN_BEFORE();
 	urcu_qsbr_thread_offline();
 }
@@ -64,6 +83,7 @@ static inline void weir_rcu_offline(void)
 static inline void weir_rcu_online(void)
 {
 	urcu_qsbr_thread_online();
+	weir_rcu_poke(weir_rcu_self.state, (weir_rcu_self.state + 2) & ~1ULL);
 }
 
 /** Waits until every reader was quiescent once; counts as a quiescent state of the caller. */

@@ -81,6 +81,7 @@ struct weir_mem_stats {
 	uint64_t chunk_bytes;   /**< taken from the source */
 	uint64_t used_bytes;    /**< in blocks that are in use, rounded up to their size class */
 	uint64_t waiting_bytes; /**< freed, waiting for readers */
+	uint64_t batches;       /**< that readers have let go */
 };
 
 /**

@@ -67,6 +67,7 @@ static const struct weir_metric worker_metrics[] = {
 	WORKER(GAUGE, "memory_taken_bytes", "bytes", stats.mem.chunk_bytes, "memory taken from the system"),
 	WORKER(GAUGE, "memory_used_bytes", "bytes", stats.mem.used_bytes, "memory in use by flows and tables"),
 	WORKER(GAUGE, "memory_waiting_bytes", "bytes", stats.mem.waiting_bytes, "memory that waits for readers"),
+	WORKER(COUNTER, "memory_batches", "", stats.mem.batches, "batches of freed memory that readers have let go"),
 };
 
 static const struct weir_metric link_metrics[] = {

@@ -6,7 +6,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
 
 #include "town.h"
 
@@ -301,6 +306,39 @@ static void an_idle_node_rests(void **state)
 
 #endif
 
+static atomic_bool reader_told;
+
+static void hear(enum weir_log_room room, enum weir_log_level level, const char *line)
+{
+	char myself[32];
+
+	snprintf(myself, sizeof(myself), "(%d)", (int)getpid()); /* the test's own thread */
+	if (strstr(line, "wait for a reader") != NULL && strstr(line, myself) != NULL)
+		atomic_store(&reader_told, true);
+}
+
+/* The gate looks at nothing, and says nothing: memory that is freed stays where it is. */
+static void who_holds_up_reclaim_is_named(void **state)
+{
+	uint64_t until_ns;
+	struct weir_task *task;
+
+	assert_int_equal(gate_ask(gate, WEIR_REQUEST_DEVICE_ADD, "d", NULL), 0);
+	gate_device(gate, house.store, "d");
+	assert_int_equal(gate_do(gate, WEIR_OP_ADD, "d", 1), 0);
+	assert_false(atomic_load(&reader_told));
+	task = gate_task(gate, WEIR_OP_ADD, "d", 1);
+	weir_gate_submit(gate, task);
+	weir_gate_flush(gate);
+	until_ns = weir_clock_ns() + PATIENCE_NS;
+	while (!atomic_load(&reader_told) && weir_clock_ns() < until_ns)
+		usleep(1000);
+	assert_true(atomic_load(&reader_told));
+	wait_for(gate, weir_gate_poll(gate, &task, 1) == 1);
+	assert_int_equal(task->err, 0);
+	weir_gate_task_free(gate, task);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -319,11 +357,13 @@ int main(void)
 		TEST(requests_after_the_end_are_answered),
 		TEST(stopping_answers_all_that_is_under_way),
 		TEST(workers_show_what_they_did),
+		TEST(who_holds_up_reclaim_is_named),
 #ifndef WEIR_TSAN
 		TEST(an_idle_node_rests),
 #endif
 	};
 
+	weir_log_sink_set(hear);
 	town_begin();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -371,6 +371,35 @@ static void free_inside(void *ctx)
 	weir_mem_free(ctx, (char *)weir_mem_alloc(ctx, 100) + 16, 100);
 }
 
+static void readers_without_a_quiescent_state_are_named(void **state)
+{
+	struct holder holder = {0};
+	char names[64], short_names[4], *comma;
+
+	pthread_create(&holder.thread, NULL, holder_run, &holder);
+	while (!weir_rcu_load(holder.in))
+		sched_yield();
+	weir_rcu_watch(names, sizeof(names));
+	weir_rcu_quiescent();
+	assert_int_equal(weir_rcu_watch(names, sizeof(names)), 1);
+	assert_null(strchr(names, ','));
+	assert_int_equal(strncmp(names, "test-table-mem (", 16), 0);
+	assert_int_equal(weir_rcu_watch(names, sizeof(names)), 2);
+	comma = strchr(names, ',');
+	assert_non_null(comma);
+	assert_int_equal(weir_rcu_watch(short_names, sizeof(short_names)), 2);
+	assert_string_equal(short_names, "tes");
+	assert_int_equal(weir_rcu_watch(NULL, 0), 2);
+	weir_rcu_offline();
+	assert_int_equal(weir_rcu_watch(names, sizeof(names)), 1);
+	assert_int_equal(weir_rcu_watch(names, sizeof(names)), 1);
+	weir_rcu_online();
+	weir_rcu_publish(holder.out, true);
+	pthread_join(holder.thread, NULL);
+	assert_int_equal(weir_rcu_watch(names, sizeof(names)), 0);
+	assert_string_equal(names, "");
+}
+
 static void misuse_is_an_assertion(void **state)
 {
 	struct weir_mem *mem = weir_mem_create(&weir_mem_heap, HELP_LIMIT);
@@ -391,6 +420,7 @@ int main(void)
 		cmocka_unit_test(stalled_reader_makes_puts_busy_and_nothing_else),
 		cmocka_unit_test(every_put_at_the_limit_changes_all_or_nothing),
 		cmocka_unit_test(put_without_room_for_its_chain_changes_nothing),
+		cmocka_unit_test(readers_without_a_quiescent_state_are_named),
 		cmocka_unit_test(misuse_is_an_assertion),
 	};
 	int failed;

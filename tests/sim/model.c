@@ -11,11 +11,35 @@
 
 #include "sim.h"
 
+#define HEADS 1024 /**< chains of a set: a power of two */
+
+/** Worlds none of which can do all that another can, found by what must be equal for that. */
 struct set {
 	unsigned count;
 	bool full;
-	struct sim_world *worlds;
+	uint32_t round; /**< heads of another are of an older set */
+	struct {
+		uint32_t round;
+		uint16_t first;
+	} heads[HEADS];
+	uint16_t next[SIM_WORLDS];
+	struct sim_world worlds[SIM_WORLDS];
 };
+
+static struct set sets[2];
+
+static struct set *set_begin(unsigned number)
+{
+	struct set *set = &sets[number];
+
+	set->count = 0;
+	set->full = false;
+	if (++set->round == 0) {
+		memset(set->heads, 0, sizeof(set->heads));
+		set->round = 1;
+	}
+	return set;
+}
 
 static bool value_equal(const struct sim_value *a, const struct sim_value *b)
 {
@@ -34,18 +58,38 @@ static bool covers(
 	       ((a->ok ^ b->ok) & real & ~a->left) == 0 && (b->left & ~a->left) == 0;
 }
 
-/* @return whether it is new */
-static bool set_add(const struct sim_register *reg, struct set *set, const struct sim_world *world)
+/* The same for all worlds of which one might cover another. */
+static unsigned head_of(const struct sim_register *reg, const struct sim_world *world)
 {
-	for (unsigned i = 0; i < set->count; i++)
+	uint32_t real = reg->open & ~reg->ghosts;
+	uint64_t z = (uint64_t)world->value.cookie << 32 | (world->left & real);
+
+	z = (z ^ z >> 29) * 0xbf58476d1ce4e5b9ULL;
+	z += world->ok & real & ~world->left;
+	if ((reg->gets & ~world->left) != 0)
+		z += (uint64_t)world->seen.cookie << 32;
+	z = (z ^ z >> 29) * 0x94d049bb133111ebULL;
+	return (unsigned)(z >> 32) % HEADS;
+}
+
+/* Adds it unless another can do all that it can. */
+static void set_add(const struct sim_register *reg, struct set *set, const struct sim_world *world)
+{
+	unsigned head = head_of(reg, world);
+	bool empty = set->heads[head].round != set->round;
+
+	for (unsigned i = empty ? SIM_WORLDS : set->heads[head].first; i != SIM_WORLDS;
+		i = set->next[i])
 		if (covers(reg, &set->worlds[i], world))
-			return false;
+			return;
 	if (set->count == SIM_WORLDS) {
 		set->full = true;
-		return false;
+		return;
 	}
-	set->worlds[set->count++] = *world;
-	return true;
+	set->worlds[set->count] = *world;
+	set->next[set->count] = empty ? SIM_WORLDS : set->heads[head].first;
+	set->heads[head].round = set->round;
+	set->heads[head].first = (uint16_t)set->count++;
 }
 
 /* What an operation does to a world. */
@@ -89,18 +133,44 @@ static struct sim_world happen(
 	return after;
 }
 
-/* All worlds that can come of these by open operations, these included. */
-static void closure(const struct sim_register *reg, struct set *all)
+/** What must be so now: of an operation, that it has happened; of a read, that the value is there.
+ */
+struct goal {
+	uint32_t bit;                 /**< the operation; 0: a read */
+	bool ok;                      /**< it has found what it needed */
+	const struct sim_value *seen; /**< by it, or there; NULL: any */
+	uint32_t gone;                /**< operations that cannot happen any more from now on */
+};
+
+static bool reached(const struct sim_world *world, const struct goal *goal)
 {
-	memcpy(all->worlds, reg->worlds, reg->count * sizeof(all->worlds[0]));
-	all->count = reg->count;
-	for (unsigned i = 0; i < all->count; i++)
-		for (uint32_t left = all->worlds[i].left; left != 0; left &= left - 1) {
+	if (goal->bit == 0)
+		return value_equal(&world->value, goal->seen);
+	return (world->left & goal->bit) == 0 && ((world->ok & goal->bit) != 0) == goal->ok &&
+	       (goal->seen == NULL || value_equal(&world->seen, goal->seen));
+}
+
+/*
+ * All worlds that can come of these by open operations until the goal is reached, these included.
+ * What may happen in a world that has reached it may as well happen later, as long as all that is
+ * left in it may.
+ */
+static void closure(const struct sim_register *reg, struct set *all, const struct goal *goal)
+{
+	for (unsigned i = 0; i < reg->count; i++)
+		set_add(reg, all, &reg->worlds[i]);
+	for (unsigned i = 0; i < all->count; i++) {
+		uint32_t left = all->worlds[i].left;
+
+		if ((left & goal->gone) == 0 && reached(&all->worlds[i], goal))
+			continue;
+		for (; left != 0; left &= left - 1) {
 			struct sim_world world =
 				happen(reg, &all->worlds[i], (unsigned)__builtin_ctz(left));
 
 			set_add(reg, all, &world);
 		}
+	}
 }
 
 static struct sim_register *register_of(struct sim *sim, unsigned device, unsigned rule)
@@ -148,8 +218,6 @@ static bool keep(struct sim *sim, struct sim_register *reg, const struct set *ke
 	reg->count = kept->count;
 	return true;
 }
-
-static struct sim_world scratch[2][SIM_WORLDS];
 
 static void describe(struct sim *sim, const struct sim_register *reg, const char *when)
 {
@@ -230,26 +298,25 @@ static uint32_t covered(const struct sim_register *reg, unsigned slot, uint32_t 
 static bool happened(struct sim *sim, struct sim_register *reg, unsigned slot, uint32_t owner,
 	bool ok, const struct sim_value *seen)
 {
-	struct set all = {.worlds = scratch[0]}, kept = {.worlds = scratch[1]};
-	uint32_t bit = 1U << slot, gone;
+	struct set *all = set_begin(0), *kept = set_begin(1);
+	uint32_t bit = 1U << slot, gone = bit | covered(reg, slot, owner);
+	const struct goal goal = {.bit = bit, .ok = ok, .seen = seen, .gone = gone};
 
-	closure(reg, &all);
-	gone = bit | covered(reg, slot, owner);
+	closure(reg, all, &goal);
 	reg->open &= ~gone;
 	reg->ghosts &= ~gone;
 	reg->gets &= ~gone;
-	for (unsigned i = 0; i < all.count; i++) {
-		struct sim_world *world = &all.worlds[i];
+	for (unsigned i = 0; i < all->count; i++) {
+		struct sim_world *world = &all->worlds[i];
 
-		if ((world->left & bit) == 0 && ((world->ok & bit) != 0) == ok &&
-			(seen == NULL || value_equal(&world->seen, seen))) {
+		if (reached(world, &goal)) {
 			world->left &= ~gone;
 			world->ok &= ~gone;
-			set_add(reg, &kept, world);
+			set_add(reg, kept, world);
 		}
 	}
-	kept.full |= all.full;
-	if (keep(sim, reg, &kept))
+	kept->full |= all->full;
+	if (keep(sim, reg, kept))
 		return true;
 	reg->open |= gone;
 	return false;
@@ -284,7 +351,7 @@ void sim_model_got(struct sim *sim, unsigned device, unsigned rule, unsigned slo
 void sim_model_forget(struct sim *sim, unsigned device, unsigned rule, unsigned slot)
 {
 	struct sim_register *reg = register_of(sim, device, rule);
-	struct set kept = {.worlds = scratch[1]};
+	struct set *kept = set_begin(1);
 	uint32_t bit = 1U << slot;
 
 	if (!is_known(reg, slot))
@@ -296,16 +363,16 @@ void sim_model_forget(struct sim *sim, unsigned device, unsigned rule, unsigned 
 
 		world.left &= ~bit;
 		world.ok &= ~bit;
-		set_add(reg, &kept, &world);
+		set_add(reg, kept, &world);
 	}
-	keep(sim, reg, &kept);
+	keep(sim, reg, kept);
 }
 
 /** It was answered that nothing was done. */
 void sim_model_never(struct sim *sim, unsigned device, unsigned rule, unsigned slot)
 {
 	struct sim_register *reg = register_of(sim, device, rule);
-	struct set kept = {.worlds = scratch[1]};
+	struct set *kept = set_begin(1);
 	uint32_t bit = 1U << slot;
 
 	if (!is_known(reg, slot))
@@ -317,9 +384,9 @@ void sim_model_never(struct sim *sim, unsigned device, unsigned rule, unsigned s
 		if ((world.left & bit) == 0)
 			continue;
 		world.left &= ~bit;
-		set_add(reg, &kept, &world);
+		set_add(reg, kept, &world);
 	}
-	if (!keep(sim, reg, &kept))
+	if (!keep(sim, reg, kept))
 		broken(sim, device, rule, "that an operation did nothing");
 }
 
@@ -327,7 +394,7 @@ void sim_model_never(struct sim *sim, unsigned device, unsigned rule, unsigned s
 void sim_model_ghost(struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner)
 {
 	struct sim_register *reg = register_of(sim, device, rule);
-	struct set kept = {.worlds = scratch[1]};
+	struct set *kept = set_begin(1);
 
 	if (!is_known(reg, slot))
 		return;
@@ -335,42 +402,48 @@ void sim_model_ghost(struct sim *sim, unsigned device, unsigned rule, unsigned s
 	reg->slots[slot].owner = owner;
 	reg->slots[slot].invoked = sim->event_number;
 	for (unsigned i = 0; i < reg->count; i++)
-		set_add(reg, &kept, &reg->worlds[i]);
-	keep(sim, reg, &kept);
+		set_add(reg, kept, &reg->worlds[i]);
+	keep(sim, reg, kept);
 }
 
-/** It stands there for good now: worlds in which it cannot are gone. */
-void sim_model_read(struct sim *sim, unsigned device, unsigned rule, struct sim_value value)
+/* It stands there: worlds in which it cannot are gone. */
+static void there(
+	struct sim *sim, unsigned device, unsigned rule, struct sim_value value, uint32_t gone)
 {
 	struct sim_register *reg = register_of(sim, device, rule);
-	struct set all = {.worlds = scratch[0]}, kept = {.worlds = scratch[1]};
+	struct set *all = set_begin(0), *kept = set_begin(1);
+	const struct goal goal = {.seen = &value, .gone = gone};
 
 	if (reg->blind)
 		return;
-	closure(reg, &all);
-	for (unsigned i = 0; i < all.count; i++)
-		if (value_equal(&all.worlds[i].value, &value))
-			set_add(reg, &kept, &all.worlds[i]);
-	kept.full |= all.full;
-	if (keep(sim, reg, &kept))
+	closure(reg, all, &goal);
+	for (unsigned i = 0; i < all->count; i++)
+		if (reached(&all->worlds[i], &goal))
+			set_add(reg, kept, &all->worlds[i]);
+	kept->full |= all->full;
+	if (keep(sim, reg, kept))
 		return;
 	sim_note(sim, "%sd%lu rule %lu: there is rule %lu in state %lu", "", device, rule,
 		value.cookie, value.state, 0, 0);
 	broken(sim, device, rule, "what is there");
 }
 
+/** It stands there for good now. */
+void sim_model_read(struct sim *sim, unsigned device, unsigned rule, struct sim_value value)
+{
+	there(sim, device, rule, value, 0);
+}
+
 void sim_model_truth(struct sim *sim, unsigned device, unsigned rule, struct sim_value value)
 {
 	struct sim_register *reg = register_of(sim, device, rule);
-	struct set kept = {.worlds = scratch[1]};
+	struct set *kept = set_begin(1);
 	uint32_t ghosts;
 
-	sim_model_read(sim, device, rule, value);
-	if (reg->blind) {
-		/* Where nothing is open, what stands there is known again. */
-		return;
-	}
 	ghosts = reg->ghosts;
+	there(sim, device, rule, value, ghosts);
+	if (reg->blind)
+		return;
 	reg->ghosts = 0;
 	reg->open &= ~ghosts;
 	for (unsigned i = 0; i < reg->count; i++) {
@@ -378,7 +451,7 @@ void sim_model_truth(struct sim *sim, unsigned device, unsigned rule, struct sim
 
 		world.left &= ~ghosts;
 		world.ok &= ~ghosts;
-		set_add(reg, &kept, &world);
+		set_add(reg, kept, &world);
 	}
-	keep(sim, reg, &kept);
+	keep(sim, reg, kept);
 }

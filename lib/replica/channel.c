@@ -189,8 +189,9 @@ struct channel *weir_channel_open(struct weir_replica *r, unsigned peer, unsigne
 {
 	struct channel *channel = calloc(1, sizeof(*channel));
 
+	/* Not cleared: sessions may come and go while there is work, and it is a megabyte. */
 	if (channel != NULL)
-		channel->awaited = calloc(WEIR_TASK_PENDING_MAX, sizeof(*channel->awaited));
+		channel->awaited = malloc(WEIR_TASK_PENDING_MAX * sizeof(*channel->awaited));
 	if (channel == NULL || channel->awaited == NULL) {
 		free(channel);
 		return NULL;

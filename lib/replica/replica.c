@@ -37,13 +37,15 @@ struct weir_replica *weir_replica_create(
 	const struct weir_replica_conf *conf, const struct weir_replica_ops *ops, void *ctx)
 {
 	struct weir_replica *r = calloc(1, sizeof(*r));
+	uint32_t pending_max = conf->pending_max == 0 ? WEIR_TASK_PENDING_MAX : conf->pending_max;
 
+	weir_assert(pending_max <= WEIR_TASK_PENDING_MAX);
 	weir_assert(conf->workers_count > 0 && conf->workers_count <= WEIR_WORKERS_MAX &&
 		    (conf->workers_count & (conf->workers_count - 1)) == 0 &&
 		    conf->worker < conf->workers_count);
 	if (r == NULL)
 		return NULL;
-	r->pool = calloc(WEIR_TASK_PENDING_MAX, sizeof(*r->pool));
+	r->pool = calloc(pending_max, sizeof(*r->pool));
 	if (r->pool == NULL) {
 		free(r);
 		return NULL;
@@ -56,7 +58,7 @@ struct weir_replica *weir_replica_create(
 	TAILQ_INIT(&r->work);
 	TAILQ_INIT(&r->waits);
 	TAILQ_INIT(&r->pool_free);
-	for (unsigned i = 0; i < WEIR_TASK_PENDING_MAX; i++)
+	for (unsigned i = 0; i < pending_max; i++)
 		TAILQ_INSERT_TAIL(&r->pool_free, &r->pool[i], link);
 	return r;
 }

@@ -207,7 +207,9 @@ struct weir_replica_conf {
 	uint64_t insync_timeout_ns; /**< without acknowledgement for so long: LAGGING */
 	uint64_t anti_entropy_ns;   /**< each backup's digests are compared so often; 0: never */
 	uint64_t backup_period_ns;  /**< counters go to the backups so often; 0: never */
-	struct weir_mem *mem;       /**< the worker's memory; outlives the replica */
+	uint32_t
+		pending_max; /**< writes that wait for acknowledgements; 0: WEIR_TASK_PENDING_MAX */
+	struct weir_mem *mem; /**< the worker's memory; outlives the replica */
 };
 
 /** Counters; they only grow, but for those named `now`. */

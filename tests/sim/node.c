@@ -11,6 +11,7 @@
 
 #define WALL_NS      (1700000000ULL * WEIR_NS_PER_S)
 #define MEMORY_BYTES (256ULL << 20)
+#define PENDING_MAX  1024 /**< more than clients can have under way and copies can lag by */
 
 /** One effect leaves the process, or it has died before. */
 bool sim_effect(struct sim_node *node)
@@ -529,6 +530,7 @@ static void worker_birth(struct sim_worker *worker)
 		.insync_timeout_ns = plan->insync_timeout_ns,
 		.anti_entropy_ns = plan->anti_entropy_ns,
 		.backup_period_ns = plan->backup_period_ns,
+		.pending_max = PENDING_MAX,
 	};
 
 	worker->turn_ns = SIM_NEVER;

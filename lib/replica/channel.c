@@ -187,15 +187,17 @@ void weir_channel_thank(struct weir_replica *r, struct channel *channel)
 
 struct channel *weir_channel_open(struct weir_replica *r, unsigned peer, unsigned worker)
 {
-	struct channel *channel = calloc(1, sizeof(*channel));
+	struct channel *channel = malloc(sizeof(*channel));
+	struct awaited *awaited = malloc(WEIR_TASK_PENDING_MAX * sizeof(*awaited));
 
-	/* Not cleared: sessions may come and go while there is work, and it is a megabyte. */
-	if (channel != NULL)
-		channel->awaited = malloc(WEIR_TASK_PENDING_MAX * sizeof(*channel->awaited));
-	if (channel == NULL || channel->awaited == NULL) {
+	if (channel == NULL || awaited == NULL) {
 		free(channel);
+		free(awaited);
 		return NULL;
 	}
+	/* The ring and the batch stay as they are: sessions come and go while there is work. */
+	memset(channel, 0, offsetof(struct channel, batch));
+	channel->awaited = awaited;
 	channel->peer = (uint8_t)peer;
 	channel->worker = (uint8_t)worker;
 	channel->progress_ns = r->now_ns;

@@ -216,8 +216,10 @@ unsigned sim_net_deliver(struct sim_worker *worker)
 				 : (unsigned)(worker->node->sim->event_number % worker->ends_count);
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < worker->ends_count; i++)
-		count += deliver(worker->ends[(first + i) % worker->ends_count]);
+	for (unsigned i = first; i < worker->ends_count; i++)
+		count += deliver(worker->ends[i]);
+	for (unsigned i = 0; i < first; i++)
+		count += deliver(worker->ends[i]);
 	return count;
 }
 

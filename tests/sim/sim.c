@@ -428,6 +428,17 @@ static void dispatch(struct sim *sim, const struct sim_event *event)
 	}
 }
 
+/* Two runs with the same events, at the same times, and the same chances have the same hash. */
+static void hash_event(struct sim *sim, const struct sim_event *event)
+{
+	uint64_t z = sim->hash ^ event->at_ns ^ sim->random ^
+		     ((uint64_t)event->kind << 56 | (uint64_t)event->node << 48 |
+			     (uint64_t)event->worker << 40);
+
+	z *= 0x9e3779b97f4a7c15ULL;
+	sim->hash = z ^ z >> 32;
+}
+
 void sim_run(struct sim *sim, uint64_t seed, const struct sim_options *options)
 {
 	memset(sim, 0, sizeof(*sim));
@@ -443,6 +454,7 @@ void sim_run(struct sim *sim, uint64_t seed, const struct sim_options *options)
 		weir_assert(event.at_ns >= sim->now_ns);
 		sim->now_ns = event.at_ns;
 		sim->event_number++;
+		hash_event(sim, &event);
 		dispatch(sim, &event);
 		sim_rcu_pass();
 	}

@@ -21,6 +21,8 @@
  *     fault.c   who suffers what, when
  *     rcu.c     grace periods of a single thread
  *     guard.c   failed assertions, loops without end
+ *     jobs.c    many seeds, in several processes
+ *     same.c    is a seed the same run whatever ran before it?
  *     defects.c is each defect found that is put back?
  */
 #ifndef TESTS_SIM_SIM_H
@@ -393,6 +395,7 @@ struct sim_device {
 	uint64_t truth_term;         /**< the newest active one; 0: its begin is not known */
 	struct weir_digest truth[SIM_RULES]; /**< versions at its begin */
 	struct sim_made made;                /**< the newest term */
+	unsigned differs;                    /**< where copies were found to differ last */
 };
 
 /** A version of a bucket, and what was found under it. */
@@ -422,6 +425,7 @@ struct sim_trace_line {
 struct sim_options {
 	bool trace;
 	bool log;
+	bool hash;     /**< print the hash of each seed */
 	bool strict;   /**< one master at a time also where the coordinator has forgotten all */
 	char *verdict; /**< receives what was violated, SIM_VERDICT bytes; NULL: nobody asks */
 };
@@ -432,6 +436,7 @@ struct sim {
 	uint64_t random;
 	uint64_t now_ns;
 	uint64_t event_number;
+	uint64_t hash; /**< over all events so far */
 	uint64_t checks;
 	uint64_t seq;
 	struct sim_event *heap;
@@ -599,6 +604,13 @@ void sim_fault_corrupt(struct sim *sim);
 
 /* defects.c */
 int sim_defects_run(const struct sim_options *options, uint64_t from, uint64_t to, unsigned jobs);
+
+/* jobs.c */
+int sim_jobs_run(const struct sim_options *options, uint64_t from, uint64_t to, unsigned jobs,
+	uint64_t most);
+
+/* same.c */
+int sim_same_run(const struct sim_options *options, uint64_t from, uint64_t to);
 
 /* guard.c */
 void sim_guard(struct sim *sim);

@@ -286,8 +286,10 @@ void sim_coord_confirm(struct sim *sim, struct sim_request *request)
 		again.err == 0)
 		coord->lease_end_ns[request->node] =
 			request->applied_ns + SIM_MS(request->copy.request.lease_ms);
-	if (request->copy.request.kind == WEIR_COORD_LEAVE && again.err == 0)
+	if (request->copy.request.kind == WEIR_COORD_LEAVE && again.err == 0) {
 		coord->lease_end_ns[request->node] = 0;
+		sim_watch_left(sim, request->node);
+	}
 	if (request->copy.request.new_term && again.err == 0)
 		sim_watch_made(sim, &request->records[0], request->applied_ns);
 	if (request->activates)

@@ -388,7 +388,7 @@ struct sim_device {
 	struct sim_register registers[SIM_RULES];
 	unsigned under_way[SIM_RULES];
 	uint64_t created[SIM_RULES]; /**< newest that is acknowledged; 0: not known */
-	bool bereaved;               /**< a death has left no in-sync copy */
+	bool bereaved;               /**< no in-sync copy was left by a death, or could be asked */
 	bool known;                  /**< the coordinator has had it */
 	uint64_t term_active;        /**< newest that was seen to become active */
 	uint64_t settled_term;       /**< highest that some worker has settled */
@@ -586,6 +586,7 @@ void sim_watch_versions(struct sim *sim);
 
 /* terms.c */
 void sim_watch_made(struct sim *sim, const struct weir_record *record, uint64_t at_ns);
+void sim_watch_left(struct sim *sim, unsigned node);
 void sim_watch_truth(struct sim *sim, unsigned device, uint64_t term, const struct sim_node *node);
 void sim_watch_settle(struct sim_worker *worker, unsigned device, uint64_t term);
 void sim_watch_attempts(struct sim_node *node, unsigned device, const struct weir_view *view);

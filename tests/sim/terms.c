@@ -23,6 +23,13 @@ void sim_watch_made(struct sim *sim, const struct weir_record *record, uint64_t 
 	}
 }
 
+/** A node has given its lease up: it need not be waited for. */
+void sim_watch_left(struct sim *sim, unsigned node)
+{
+	for (unsigned i = 0; i < sim->plan.devices; i++)
+		sim->devices[i].made.lease_end_ns[node] = 0;
+}
+
 /** A term is active; `node`: its master, NULL: it is dead, and what it held is not known. */
 void sim_watch_truth(struct sim *sim, unsigned device, uint64_t term, const struct sim_node *node)
 {
@@ -132,6 +139,13 @@ void sim_watch_settle(struct sim_worker *worker, unsigned device, uint64_t term)
 
 	if (term > d->settled_term)
 		d->settled_term = term;
+	/* What settles late, between the making of a newer term and its settling, is in its way
+	 * too. */
+	if (term < d->made.record.term && term > d->made.record.active)
+		d->made.first = false;
+	/* By leave of the operator, without those that could not be asked. */
+	if (share != NULL && share->view.unclean)
+		d->bereaved = true;
 	if (share == NULL || d->made.record.term != term || !sim_watch_judged(sim, device))
 		return;
 	all_have_promised(worker, device, &share->view);

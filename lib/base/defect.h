@@ -61,6 +61,7 @@
 	X(LEASE_ONCE, "the lease is checked before the work only, not before the answer")          \
 	X(LEASE_IGNORED, "an expired lease does not keep a worker from beginning")                 \
 	X(LEASE_LONG, "a lease counts from the coordinator's answer on")                           \
+	X(LEASE_BEFORE_VIEWS, "a longer lease counts before the views that were told before it")   \
 	X(QUIET_SKIPPED, "another coordinator is believed at once that everybody is dead")         \
 	X(DIGEST_NO_STATE, "the content hash ignores the state")                                   \
 	X(DIGEST_NO_CREATED, "the content hash ignores created")                                   \

@@ -91,9 +91,16 @@ void weir_replica_time(struct weir_replica *r, uint64_t now_ns, uint64_t wall_ns
 	r->wall_ns = wall_ns;
 }
 
-void weir_replica_lease(struct weir_replica *r, uint64_t until_ns)
+bool weir_replica_lease_counts(const struct weir_replica *r, uint64_t until_ns, bool views_wait)
 {
-	r->lease_until_ns = until_ns;
+	return until_ns < r->lease_until_ns || !views_wait || WEIR_DEFECT(LEASE_BEFORE_VIEWS);
+}
+
+uint64_t weir_replica_lease(struct weir_replica *r, uint64_t until_ns, bool views_wait)
+{
+	if (weir_replica_lease_counts(r, until_ns, views_wait))
+		r->lease_until_ns = until_ns;
+	return r->lease_until_ns;
 }
 
 void weir_replica_stats(const struct weir_replica *r, struct weir_replica_stats *stats)

@@ -240,8 +240,18 @@ void weir_replica_destroy(struct weir_replica *replica);
 /** The time from here on; neither may go back. Once a turn, before anything else. */
 void weir_replica_time(struct weir_replica *replica, uint64_t now_ns, uint64_t wall_ns);
 
-/** This node's lease: from `until_ns` on it answers no write OK. */
-void weir_replica_lease(struct weir_replica *replica, uint64_t until_ns);
+/**
+ * This node's lease: from `until_ns` on it answers no write OK. Views are told before the lease
+ * that came with them; where some of those wait yet (`views_wait`), a longer one does not count:
+ * under it, a write or a read would be done by an old view while another is master already.
+ *
+ * @return the lease that counts now; where it is another, call again when the views are taken
+ */
+uint64_t weir_replica_lease(struct weir_replica *replica, uint64_t until_ns, bool views_wait);
+
+/** Whether that lease would count now. */
+bool weir_replica_lease_counts(
+	const struct weir_replica *replica, uint64_t until_ns, bool views_wait);
 
 /** A write arrives; it is answered now or later, once. */
 void weir_replica_task(struct weir_replica *replica, struct weir_task *task);

@@ -164,7 +164,8 @@ static void tenure_lease(void *ctx, uint64_t until_ns)
 	if (until_ns == 0 && store->lease_ns != 0 && store->control.leave_by_ns == 0)
 		weir_log(WEIR_ROOM_STORE, WEIR_LOG_WARNING,
 			"this node has no lease: it serves nothing");
-	atomic_store_explicit(&store->lease_ns, until_ns, memory_order_relaxed);
+	/* Behind the views that were learned before it: workers take those first. */
+	atomic_store_explicit(&store->lease_ns, until_ns, memory_order_release);
 }
 
 static void tenure_reply(void *ctx, uint64_t ticket, int err, const struct weir_record *record)

@@ -265,12 +265,12 @@ static unsigned standings_take(struct weir_worker *worker)
 static void news_take(struct weir_worker *worker)
 {
 	struct weir_store *store = worker->store;
-	uint64_t lease_ns = atomic_load_explicit(&store->lease_ns, memory_order_relaxed);
+	/* With it comes the sight of all views that were told before it. */
+	uint64_t lease_ns = atomic_load_explicit(&store->lease_ns, memory_order_acquire);
 
-	if (lease_ns != worker->lease_ns) {
-		worker->lease_ns = lease_ns;
-		weir_replica_lease(worker->replica, lease_ns);
-	}
+	if (lease_ns != worker->lease_ns)
+		worker->lease_ns = weir_replica_lease(
+			worker->replica, lease_ns, !rte_ring_empty(worker->devices));
 	if (atomic_load_explicit(&store->company_version, memory_order_acquire) !=
 		worker->company_version)
 		company_take(worker);

@@ -47,8 +47,15 @@ bool sim_check_open(const struct sim_worker *worker, unsigned device, uint64_t *
 {
 	const struct share *share = sim_check_share(worker, device);
 
-	if (!worker->node->alive || share == NULL || share->phase != PHASE_ACTIVE ||
-		worker->lease_ns <= worker->node->sim->now_ns)
+	uint64_t lease_ns = worker->lease_ns;
+
+	if (!worker->node->alive || share == NULL || share->phase != PHASE_ACTIVE)
+		return false;
+	/* A turn begins with a look at the lease that the control core has. */
+	if (weir_replica_lease_counts(
+		    worker->replica, worker->node->lease_ns, worker->ring_count > 0))
+		lease_ns = worker->node->lease_ns;
+	if (lease_ns <= worker->node->sim->now_ns)
 		return false;
 	*term = share->view.term;
 	return true;

@@ -460,10 +460,8 @@ static void company_take(struct sim_worker *worker)
 
 static void news_take(struct sim_worker *worker)
 {
-	if (worker->lease_ns != worker->node->lease_ns) {
-		worker->lease_ns = worker->node->lease_ns;
-		weir_replica_lease(worker->replica, worker->lease_ns);
-	}
+	worker->lease_ns =
+		weir_replica_lease(worker->replica, worker->node->lease_ns, worker->ring_count > 0);
 	if (worker->company_version != worker->node->company_version)
 		company_take(worker);
 }
@@ -506,10 +504,10 @@ void sim_node_turn(struct sim_worker *worker)
 	}
 	weir_replica_time(worker->replica, sim->now_ns,
 		(uint64_t)((int64_t)(WALL_NS + sim->now_ns) + node->wall_shift_ns));
+	news_take(worker);
 	sim_net_tell(worker);
 	done = sim_net_deliver(worker);
 	tasks_take(worker);
-	news_take(worker);
 	standings_take(worker);
 	done += weir_replica_turn(worker->replica);
 	weir_mem_turn(worker->mem, done == 0);

@@ -128,7 +128,7 @@ static void node_start(struct net *net, unsigned number)
 		node->replicas[w] = weir_replica_create(&conf, &ops, &node->workers[w]);
 		assert_non_null(node->replicas[w]);
 		weir_replica_time(node->replicas[w], net->now_ns, net->now_ns);
-		weir_replica_lease(node->replicas[w], NET_LEASE);
+		weir_replica_lease(node->replicas[w], NET_LEASE, false);
 	}
 }
 

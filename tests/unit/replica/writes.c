@@ -166,7 +166,7 @@ static void lease_is_looked_at_before_and_after_the_work(void **state)
 	net->held[1][0] = true;
 	net_submit(net, 0, DEV, &late, WEIR_OP_ADD, 1, 7);
 	net_run(net);
-	weir_replica_lease(net->nodes[0].replicas[0], net->now_ns + WEIR_NS_PER_MS);
+	weir_replica_lease(net->nodes[0].replicas[0], net->now_ns + WEIR_NS_PER_MS, false);
 	net_pass(net, 2 * WEIR_NS_PER_MS);
 	net->held[1][0] = false;
 	net_run(net);
@@ -174,6 +174,33 @@ static void lease_is_looked_at_before_and_after_the_work(void **state)
 	net_submit(net, 0, DEV, &fenced, WEIR_OP_ADD, 2, 7);
 	assert_int_equal(fenced.task.err, WEIR_FENCED);
 	assert_null(net_find(net, 0, DEV, 2));
+}
+
+/* Another may be master since: its term is told of by a view that waits to be taken. */
+static void a_longer_lease_does_not_count_while_views_wait(void **state)
+{
+	struct weir_replica *master;
+	uint64_t now_ns, short_ns, long_ns;
+	struct net_task task;
+
+	begin();
+	master = net->nodes[0].replicas[0];
+	now_ns = net->now_ns;
+	short_ns = now_ns + WEIR_NS_PER_MS;
+	long_ns = now_ns + WEIR_NS_PER_S;
+	assert_true(weir_replica_lease(master, short_ns, true) == short_ns);
+	assert_true(weir_replica_lease(master, long_ns, true) == short_ns);
+	net_pass(net, 2 * WEIR_NS_PER_MS);
+	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, 1, 7);
+	assert_int_equal(task.task.err, WEIR_FENCED);
+	assert_true(weir_replica_lease(master, long_ns, false) == long_ns);
+	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, 1, 7);
+	net_run(net);
+	assert_int_equal(task.task.err, 0);
+	/* What ends sooner counts at once. */
+	assert_true(weir_replica_lease(master, 0, true) == 0);
+	net_submit(net, 0, DEV, &task, WEIR_OP_ADD, 2, 7);
+	assert_int_equal(task.task.err, WEIR_FENCED);
 }
 
 static void deadlines_answer_what_waits(void **state)
@@ -292,6 +319,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(operations_answer_as_the_contract_says),
 	TEST(b18_reported_counters_dirty_no_bucket),
 	TEST(lease_is_looked_at_before_and_after_the_work),
+	TEST(a_longer_lease_does_not_count_while_views_wait),
 	TEST(deadlines_answer_what_waits),
 	TEST(waiting_queue_is_bounded),
 	TEST(more_writes_than_may_be_pending_wait_and_are_all_answered),

@@ -23,28 +23,57 @@ static void bucket_set_join(struct bucket_set *set, const struct bucket_set *mor
 		bucket_set_add(set, bucket++);
 }
 
-/** A period is over: what was reported in it is due. */
-void weir_counters_round(struct weir_replica *r, struct share *share)
+/** Counters of a bucket have changed: the next round sends them. */
+void weir_counters_note(struct weir_replica *r, struct share *share, unsigned bucket)
 {
-	/* A wall clock that went back would hide what was reported meanwhile. */
-	uint64_t since_ms = r->wall_back_ns >= share->counters_ns ? 1 : share->counters_ms;
-
-	share->counters_ns = r->now_ns;
-	share->counters_ms = r->wall_ns / WEIR_NS_PER_MS;
-	if (share->counted.count == 0)
+	for (unsigned i = 0; i < share->joins_count; i++)
+		bucket_set_add(&share->joins[i]->counted, bucket);
+	if (share->counted)
 		return;
+	share->counted = true;
+	TAILQ_INSERT_TAIL(&r->reported, share, counted_link);
+}
+
+/** What was reported of a share is due. */
+static void share_due(struct weir_replica *r, struct share *share)
+{
 	for (unsigned i = 0; i < share->joins_count; i++) {
 		struct join *join = share->joins[i];
 
 		if (join->state != JOIN_EQUAL)
 			continue;
-		if (join->counters.count == 0 || since_ms < join->counters_ms)
-			join->counters_ms = since_ms;
-		bucket_set_join(&join->counters, &share->counted);
+		if (join->counters.count == 0 || r->since_ms < join->counters_ms)
+			join->counters_ms = r->since_ms;
+		bucket_set_join(&join->counters, &join->counted);
+		memset(&join->counted, 0, sizeof(join->counted));
 	}
-	memset(&share->counted, 0, sizeof(share->counted));
 	weir_share_work(r, share);
 	r->done++;
+}
+
+static void round_begin(struct weir_replica *r)
+{
+	/* A wall clock that went back would hide what was reported meanwhile. */
+	r->since_ms = r->wall_back_ns >= r->counters_ns ? 1 : r->counters_ms;
+	r->counters_ns = r->now_ns;
+	r->counters_ms = r->wall_ns / WEIR_NS_PER_MS;
+	TAILQ_CONCAT(&r->due, &r->reported, counted_link);
+}
+
+/** Once a turn: where a period is over, what was reported in it is due, some shares a turn. */
+void weir_counters_round(struct weir_replica *r)
+{
+	struct share *share;
+
+	if (TAILQ_EMPTY(&r->due) && r->conf.backup_period_ns != 0 &&
+		r->now_ns - r->counters_ns >= r->conf.backup_period_ns)
+		round_begin(r);
+	for (unsigned i = 0;
+		i < COUNTERS_TURN_SHARES && (share = TAILQ_FIRST(&r->due)) != NULL; i++) {
+		TAILQ_REMOVE(&r->due, share, counted_link);
+		share->counted = false;
+		share_due(r, share);
+	}
 }
 
 struct lane {

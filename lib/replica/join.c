@@ -47,6 +47,7 @@ static void reset(struct weir_replica *r, struct join *join)
 	join->shards_compared = 0;
 	memset(&join->follows, 0, sizeof(join->follows));
 	memset(&join->todo, 0, sizeof(join->todo));
+	memset(&join->counted, 0, sizeof(join->counted));
 	memset(&join->counters, 0, sizeof(join->counters));
 }
 

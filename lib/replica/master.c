@@ -332,7 +332,7 @@ static bool write(struct weir_replica *r, struct share *share, struct weir_task 
 		weir_bucket_moving(bucket, 1);
 	change = weir_apply(r, bucket, task);
 	if (change.counted)
-		bucket_set_add(&share->counted, number);
+		weir_counters_note(r, share, number);
 	if (change.delta.kind != 0) {
 		change.delta.bucket = (uint16_t)number;
 		replicate(r, share, bucket, &change.delta, waits ? task : NULL, moving);

@@ -57,6 +57,8 @@ struct weir_replica *weir_replica_create(
 	LIST_INIT(&r->channels);
 	TAILQ_INIT(&r->work);
 	TAILQ_INIT(&r->waits);
+	TAILQ_INIT(&r->reported);
+	TAILQ_INIT(&r->due);
 	TAILQ_INIT(&r->pool_free);
 	for (unsigned i = 0; i < pending_max; i++)
 		TAILQ_INSERT_TAIL(&r->pool_free, &r->pool[i], link);
@@ -385,40 +387,26 @@ static void scan_channels(struct weir_replica *r)
 	}
 }
 
-static void scan_share(struct weir_replica *r, struct share *share)
-{
-	if (share->phase != PHASE_ACTIVE)
-		return;
-	if (r->conf.anti_entropy_ns != 0 &&
-		r->now_ns - share->check_ns >= r->conf.anti_entropy_ns) {
-		share->check_ns = r->now_ns;
-		weir_joins_check(r, share);
-	}
-	if (r->conf.backup_period_ns != 0 &&
-		r->now_ns - share->counters_ns >= r->conf.backup_period_ns)
-		weir_counters_round(r, share);
-}
-
-/* What is due once a period is not due to the millisecond: with many devices, a part each time. */
-static void scan_part(struct weir_replica *r)
-{
-	unsigned part = r->slots_count / SCAN_PARTS;
-
-	if (part < SCAN_SLOTS_MIN)
-		part = SCAN_SLOTS_MIN < r->slots_count ? SCAN_SLOTS_MIN : r->slots_count;
-	for (; part > 0; part--) {
-		struct share *share = r->slots[r->scanned++ & (r->slots_count - 1)];
-
-		if (share != NULL)
-			scan_share(r, share);
-	}
-}
-
 static void scan(struct weir_replica *r)
 {
 	scan_channels(r);
 	expire(r);
-	scan_part(r);
+}
+
+/* Anti-entropy: where a period is over, the backups of all shares are compared, some a turn. */
+static void check_round(struct weir_replica *r)
+{
+	if (r->checked >= r->slots_count && r->conf.anti_entropy_ns != 0 &&
+		r->now_ns - r->check_ns >= r->conf.anti_entropy_ns) {
+		r->check_ns = r->now_ns;
+		r->checked = 0;
+	}
+	for (unsigned i = 0; i < CHECK_TURN_SLOTS && r->checked < r->slots_count; i++) {
+		struct share *share = r->slots[r->checked++];
+
+		if (share != NULL && share->phase == PHASE_ACTIVE)
+			weir_joins_check(r, share);
+	}
 }
 
 /* What must be said has no room: both ends begin anew rather than wait for ever. */
@@ -445,6 +433,8 @@ unsigned weir_replica_turn(struct weir_replica *r)
 		scan(r);
 		r->scan_ns = r->now_ns + SCAN_PERIOD_NS;
 	}
+	check_round(r);
+	weir_counters_round(r);
 	LIST_FOREACH (channel, &r->channels, link)
 		channel_turn(r, channel);
 	done = r->done;

@@ -54,6 +54,7 @@ static bool grow(struct weir_replica *r)
 	free(r->slots);
 	r->slots = slots;
 	r->slots_count = count;
+	r->checked = count; /* who has changed places is compared in the next round */
 	return true;
 }
 

@@ -39,10 +39,10 @@
 #define PURGE_TURN_ENTRIES 1024
 /** How often deadlines and silent channels are looked for. */
 #define SCAN_PERIOD_NS (5 * WEIR_NS_PER_MS)
-/** Of all shares, each scan looks at one part in so many for what is due periodically... */
-#define SCAN_PARTS 64
-/** ... and at so many places of the table of shares at least. */
-#define SCAN_SLOTS_MIN 64
+/** Places in the table of shares that a turn passes, at most, while copies are compared. */
+#define CHECK_TURN_SLOTS 128
+/** Shares whose counters a turn sends on their way, at most. */
+#define COUNTERS_TURN_SHARES 64
 
 #define SELF_PEER 0xfe
 
@@ -148,6 +148,7 @@ struct join {
 	uint32_t shards_compared;   /**< of these, where they have come */
 	uint64_t confirm_number;    /**< of the last pending before SYNCED */
 	uint64_t counters_ms;       /**< counters reported since then (wall clock) are due */
+	struct bucket_set counted;  /**< buckets with reports since the last round of counters */
 	struct bucket_set counters; /**< buckets whose counters are due */
 	struct bucket_set follows;  /**< buckets whose changes are sent to it */
 	struct bucket_set todo;     /**< buckets to be shipped whole */
@@ -196,11 +197,13 @@ struct gift {
 struct share {
 	TAILQ_ENTRY(share) link;      /**< on the work list, where `working` */
 	TAILQ_ENTRY(share) wait_link; /**< on the list of those with deadlines, where `waiting` */
+	TAILQ_ENTRY(share) counted_link; /**< on a list of those with reports, where `counted` */
 	uint64_t key;
 	struct weir_table *table;
 	bool viewed;
 	bool working;
 	bool waiting;
+	bool counted;
 	uint8_t phase;
 	uint8_t promised_peer; /**< to whom; SELF_PEER, or WEIR_NO_PEER where not known */
 	uint64_t promised;     /**< guarantee B */
@@ -222,11 +225,9 @@ struct share {
 	struct join *joins[WEIR_COPIES_MAX]; /**< master only */
 	struct settle *settle;               /**< SEALING and SETTLING only */
 	struct gift *gift;                   /**< a sealed copy only */
-	uint64_t check_ns;                   /**< when the backups were last compared */
-	uint64_t counters_ns;                /**< when counters were last sent */
-	uint64_t counters_ms;                /**< the same by the wall clock */
-	struct bucket_set counted;           /**< buckets with reports since then */
 };
+
+TAILQ_HEAD(share_list, share);
 
 struct weir_replica {
 	struct weir_replica_conf conf;
@@ -246,9 +247,19 @@ struct weir_replica {
 	struct share **slots; /**< open addressing by device key */
 	unsigned slots_count, shares_count;
 	struct share *last; /**< the one found last */
-	TAILQ_HEAD(share_list, share) work;
+	struct share_list work;
 	struct share_list waits; /**< tasks of theirs have not been answered */
-	unsigned scanned;        /**< place in slots where the next scan goes on */
+	/*
+	 * What is due once a period is done for all shares in one go, turn after turn: an idle worker
+	 * wakes once for it, and what it sends fills frames.
+	 */
+	uint64_t check_ns;          /**< when the last comparison with the backups began */
+	unsigned checked;           /**< places in slots that it has passed */
+	uint64_t counters_ns;       /**< when the last round of counters began */
+	uint64_t counters_ms;       /**< the same by the wall clock */
+	uint64_t since_ms;          /**< by the wall clock: reports since then are of this round */
+	struct share_list reported; /**< shares with reports that wait for the next round */
+	struct share_list due;      /**< those that the present round has not come to */
 	struct pending *pool;
 	struct pending_list pool_free;
 	union weir_entry_room room; /**< for the entry at hand */
@@ -331,7 +342,8 @@ bool weir_gift_step(struct weir_replica *r, struct share *share);
 
 /* counters.c */
 void weir_counters_all(struct join *join);
-void weir_counters_round(struct weir_replica *r, struct share *share);
+void weir_counters_note(struct weir_replica *r, struct share *share, unsigned bucket);
+void weir_counters_round(struct weir_replica *r);
 bool weir_counters_step(struct weir_replica *r, struct share *share);
 void weir_counters_take(struct weir_replica *r, struct share *share, struct weir_in *in);
 

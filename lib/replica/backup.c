@@ -361,9 +361,10 @@ void weir_backup_message(struct weir_replica *r, struct channel *channel,
 		on_bucket_wanted(r, channel, share, head, in);
 		break;
 	case WEIR_WIRE_SYNCED:
-		if (admit(r, channel, share, head))
-			weir_share_synced_set(share,
-				weir_channel_shards(r, channel->peer, channel->worker), head->term);
+		if (admit(r, channel, share, head) &&
+			!weir_share_synced_set(r, share,
+				weir_channel_shards(r, channel->peer, channel->worker), head->term))
+			channel->broken = true;
 		break;
 	default:
 		r->stats.bad_messages++;

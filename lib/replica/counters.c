@@ -68,8 +68,8 @@ void weir_counters_round(struct weir_replica *r)
 	if (TAILQ_EMPTY(&r->due) && r->conf.backup_period_ns != 0 &&
 		r->now_ns - r->counters_ns >= r->conf.backup_period_ns)
 		round_begin(r);
-	for (unsigned i = 0;
-		i < COUNTERS_TURN_SHARES && (share = TAILQ_FIRST(&r->due)) != NULL; i++) {
+	for (unsigned i = 0; i < COUNTERS_TURN_SHARES && (share = TAILQ_FIRST(&r->due)) != NULL;
+		i++) {
 		TAILQ_REMOVE(&r->due, share, counted_link);
 		share->counted = false;
 		share_due(r, share);

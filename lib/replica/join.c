@@ -79,6 +79,8 @@ void weir_joins_drop(struct weir_replica *r, struct share *share)
 {
 	while (share->joins_count > 0)
 		drop(r, share, 0);
+	free(share->joins);
+	share->joins = NULL;
 }
 
 static struct join *make(struct share *share, const struct weir_member *member)
@@ -87,7 +89,9 @@ static struct join *make(struct share *share, const struct weir_member *member)
 
 	if (share->joins_count == WEIR_COPIES_MAX)
 		return NULL;
-	join = calloc(1, sizeof(*join));
+	if (share->joins == NULL)
+		share->joins = calloc(WEIR_COPIES_MAX, sizeof(struct join *));
+	join = share->joins != NULL ? calloc(1, sizeof(*join)) : NULL;
 	if (join == NULL)
 		return NULL;
 	join->peer = member->peer;

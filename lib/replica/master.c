@@ -464,18 +464,23 @@ void weir_replica_task(struct weir_replica *r, struct weir_task *task)
 
 void weir_replica_tasks(struct weir_replica *r, struct weir_task *const tasks[], unsigned count)
 {
+	const struct weir_table *tables[WEIR_REPLICA_BURST];
 	uint64_t flow_ids[WEIR_REPLICA_BURST];
+	unsigned known = 0;
 
 	weir_assert(count <= WEIR_REPLICA_BURST);
-	for (unsigned i = 0, run = 0; i < count; i += run) {
+	for (unsigned i = 0; i < count; i++)
+		weir_share_prefetch(r, tasks[i]->device_key);
+	for (unsigned i = 0; i < count; i++) {
 		const struct share *share = weir_share_find(r, tasks[i]->device_key);
 
-		for (run = 0; i + run < count && tasks[i + run]->device_key == tasks[i]->device_key;
-			run++)
-			flow_ids[run] = tasks[i + run]->entry.rule.flow_id;
-		if (share != NULL && run > 1)
-			weir_table_prefetch(share->table, flow_ids, run);
+		if (share == NULL)
+			continue;
+		tables[known] = share->table;
+		flow_ids[known++] = tasks[i]->entry.rule.flow_id;
 	}
+	if (known > 1)
+		weir_tables_prefetch(tables, flow_ids, known);
 	for (unsigned i = 0; i < count; i++)
 		weir_replica_task(r, tasks[i]);
 }

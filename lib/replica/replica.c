@@ -134,7 +134,7 @@ static void lead_on(struct weir_replica *r, struct share *share)
 		weir_settle_members(r, share);
 	if (share->phase == PHASE_SETTLED && share->view.active == share->view.term) {
 		share->phase = PHASE_ACTIVE;
-		weir_share_synced_set(share, r->own, share->view.term);
+		weir_share_synced_set(r, share, r->own, share->view.term);
 	}
 	if (share->phase == PHASE_SETTLED || share->phase == PHASE_ACTIVE)
 		weir_joins_update(r, share);
@@ -154,7 +154,7 @@ static void follow(struct weir_replica *r, struct share *share)
 	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
 		if (r->own & 1U << shard)
 			weir_table_clear_shard(share->table, r->conf.mem, shard);
-	weir_share_synced_set(share, r->own, 0);
+	weir_share_synced_set(r, share, r->own, 0);
 }
 
 void weir_replica_view(struct weir_replica *r, const struct weir_view *view)

@@ -381,7 +381,7 @@ static void settled(struct weir_replica *r, struct share *share)
 	weir_settle_end(r, share);
 	/* Without a choice made by force, this copy holds whatever any in-sync copy held. */
 	if (!share->view.unclean)
-		weir_share_synced_set(share, r->own, share->view.term);
+		weir_share_synced_set(r, share, r->own, share->view.term);
 	weir_share_report(r, share, WEIR_REPORT_SETTLED, share->view.term, WEIR_NO_PEER, 0);
 	weir_joins_update(r, share);
 }

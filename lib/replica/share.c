@@ -32,6 +32,21 @@ struct share *weir_share_find(struct weir_replica *r, uint64_t key)
 	return NULL;
 }
 
+/** Fetches what a write to the device looks at in its share; a hint. */
+void weir_share_prefetch(const struct weir_replica *r, uint64_t key)
+{
+	const struct share *share;
+
+	if (r->slots_count == 0)
+		return;
+	share = r->slots[(unsigned)key & (r->slots_count - 1)];
+	if (share == NULL)
+		return;
+	__builtin_prefetch(share);
+	__builtin_prefetch(&share->joins);
+	__builtin_prefetch(&share->view.term);
+}
+
 static void place(struct share **slots, unsigned slots_count, struct share *share)
 {
 	unsigned i = (unsigned)share->key & (slots_count - 1);
@@ -90,6 +105,7 @@ void weir_share_free(struct weir_replica *r, struct share *share)
 	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
 		if (r->own & 1U << shard)
 			weir_table_clear_shard(share->table, r->conf.mem, shard);
+	free(share->synced_shards);
 	free(share->gift);
 	free(share);
 }
@@ -213,15 +229,33 @@ uint64_t weir_share_synced(const struct share *share, uint32_t shards)
 {
 	uint64_t least = UINT64_MAX;
 
+	if (share->synced_shards == NULL)
+		return shards != 0 ? share->synced : UINT64_MAX;
 	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
-		if ((shards & 1U << shard) != 0 && share->synced[shard] < least)
-			least = share->synced[shard];
+		if ((shards & 1U << shard) != 0 && share->synced_shards[shard] < least)
+			least = share->synced_shards[shard];
 	return least;
 }
 
-void weir_share_synced_set(struct share *share, uint32_t shards, uint64_t term)
+/** @return false: memory is short, it is left as it was */
+bool weir_share_synced_set(
+	struct weir_replica *r, struct share *share, uint32_t shards, uint64_t term)
 {
+	if (shards == r->own || WEIR_DEFECT(SYNCED_A_WORKER)) {
+		free(share->synced_shards);
+		share->synced_shards = NULL;
+		share->synced = term;
+		return true;
+	}
+	if (share->synced_shards == NULL) {
+		share->synced_shards = malloc(WEIR_SHARDS * sizeof(*share->synced_shards));
+		if (share->synced_shards == NULL)
+			return false;
+		for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
+			share->synced_shards[shard] = share->synced;
+	}
 	for (unsigned shard = 0; shard < WEIR_SHARDS; shard++)
-		if ((shards & 1U << shard) || WEIR_DEFECT(SYNCED_A_WORKER))
-			share->synced[shard] = term;
+		if (shards & 1U << shard)
+			share->synced_shards[shard] = term;
+	return true;
 }

@@ -195,37 +195,44 @@ struct gift {
 };
 
 struct share {
-	TAILQ_ENTRY(share) link;      /**< on the work list, where `working` */
-	TAILQ_ENTRY(share) wait_link; /**< on the list of those with deadlines, where `waiting` */
-	TAILQ_ENTRY(share) counted_link; /**< on a list of those with reports, where `counted` */
+	/* What each write looks at: two cache lines, with the head of the view. */
 	uint64_t key;
 	struct weir_table *table;
+	uint8_t phase;
+	uint8_t promised_peer; /**< to whom; SELF_PEER, or WEIR_NO_PEER where not known */
+	uint8_t joins_count;
+	bool firm; /**< as the table was told */
 	bool viewed;
 	bool working;
 	bool waiting;
 	bool counted;
-	uint8_t phase;
-	uint8_t promised_peer; /**< to whom; SELF_PEER, or WEIR_NO_PEER where not known */
-	uint64_t promised;     /**< guarantee B */
-	uint64_t overtaken;    /**< some copy takes nothing of terms up to this one from here */
-	/**
-	 * Newest term in which this copy was equal to its master, a shard: a master with more
-	 * workers than this node confirms its shards one after another.
-	 */
-	uint64_t synced[WEIR_SHARDS];
-	uint64_t joined; /**< revision of the record by which a master has last asked it to join */
-	struct weir_view view;
 	struct weir_task *queue_head, **queue_tail; /**< guarantee C */
-	unsigned queue_count;
+	struct join **joins;                        /**< master only; room for WEIR_COPIES_MAX */
+	struct pending_list pending;                /**< whose tasks wait for their answers */
 	uint64_t pending_number;
-	struct pending_list pending; /**< whose tasks wait for their answers */
-	struct pending_list unmet;   /**< whose tasks are answered */
-	bool firm;                   /**< as the table was told */
-	uint8_t joins_count;
-	struct join *joins[WEIR_COPIES_MAX]; /**< master only */
-	struct settle *settle;               /**< SEALING and SETTLING only */
-	struct gift *gift;                   /**< a sealed copy only */
+	struct weir_view view;
+
+	TAILQ_ENTRY(share) link;         /**< on the work list, where `working` */
+	TAILQ_ENTRY(share) wait_link;    /**< on that of shares with deadlines, where `waiting` */
+	TAILQ_ENTRY(share) counted_link; /**< on one of shares with reports, where `counted` */
+	unsigned queue_count;
+	uint64_t promised;  /**< guarantee B */
+	uint64_t overtaken; /**< some copy takes nothing of terms up to this one from here */
+	uint64_t synced;    /**< newest term in which this copy was equal to its master */
+	/**
+	 * The same a shard, where they differ, else NULL: a master with more workers than this node
+	 * confirms its shards one after another.
+	 */
+	uint64_t *synced_shards;
+	uint64_t joined; /**< revision of the record by which a master has last asked it to join */
+	struct pending_list unmet; /**< whose tasks are answered */
+	struct settle *settle;     /**< SEALING and SETTLING only */
+	struct gift *gift;         /**< a sealed copy only */
 };
+
+_Static_assert(
+	offsetof(struct share, view.active) <= 2 * 64, "what writes look at stands in front");
+_Static_assert(sizeof(struct share) <= 400, "a device without flows is small");
 
 TAILQ_HEAD(share_list, share);
 
@@ -250,8 +257,8 @@ struct weir_replica {
 	struct share_list work;
 	struct share_list waits; /**< tasks of theirs have not been answered */
 	/*
-	 * What is due once a period is done for all shares in one go, turn after turn: an idle worker
-	 * wakes once for it, and what it sends fills frames.
+	 * What is due once a period is done for all shares in one go, turn after turn: an idle
+	 * worker wakes once for it, and what it sends fills frames.
 	 */
 	uint64_t check_ns;          /**< when the last comparison with the backups began */
 	unsigned checked;           /**< places in slots that it has passed */
@@ -268,6 +275,7 @@ struct weir_replica {
 /* share.c */
 struct share *weir_share_find(struct weir_replica *r, uint64_t key);
 struct share *weir_share_make(struct weir_replica *r, uint64_t key);
+void weir_share_prefetch(const struct weir_replica *r, uint64_t key);
 void weir_share_free(struct weir_replica *r, struct share *share);
 void weir_share_work(struct weir_replica *r, struct share *share);
 void weir_share_waits(struct weir_replica *r, struct share *share);
@@ -279,7 +287,8 @@ void weir_share_report(struct weir_replica *r, const struct share *share,
 	enum weir_report_kind kind, uint64_t term, uint8_t peer, uint32_t attempt);
 struct weir_shard_digest weir_share_sum(const struct share *share, uint32_t shards);
 uint64_t weir_share_synced(const struct share *share, uint32_t shards);
-void weir_share_synced_set(struct share *share, uint32_t shards, uint64_t term);
+bool weir_share_synced_set(
+	struct weir_replica *r, struct share *share, uint32_t shards, uint64_t term);
 void weir_share_firm(struct weir_replica *r, struct share *share);
 
 /* channel.c */

@@ -259,22 +259,50 @@ static void probe_write(struct probe *probe)
 	weir_mem_prefetch(probe->entry, sizeof(struct weir_entry));
 }
 
-static void prefetch_some(const struct weir_table *table, const uint64_t flow_ids[], unsigned count)
+/** Fetches the way to a bucket: where tables are many, none of it is in the caches. */
+static void probe_shard(const struct weir_table *table, uint64_t flow_id)
+{
+	const struct weir_shard *shard = weir_rcu_load(table->shards[weir_flow_shard(flow_id)]);
+
+	if (shard == NULL)
+		return;
+	__builtin_prefetch(shard, 1);
+	__builtin_prefetch(&shard->buckets[weir_flow_bucket(flow_id) / WEIR_SHARDS]);
+}
+
+static void prefetch_some(
+	const struct weir_table *const tables[], const uint64_t flow_ids[], unsigned count)
 {
 	struct probe probes[FIND_BULK];
 
 	for (unsigned i = 0; i < count; i++)
-		probe_bucket(&probes[i], table, flow_ids[i]);
+		__builtin_prefetch(&tables[i]->shards[weir_flow_shard(flow_ids[i])]);
+	for (unsigned i = 0; i < count; i++)
+		probe_shard(tables[i], flow_ids[i]);
+	for (unsigned i = 0; i < count; i++)
+		probe_bucket(&probes[i], tables[i], flow_ids[i]);
 	for (unsigned i = 0; i < count; i++)
 		probe_group(&probes[i]);
 	for (unsigned i = 0; i < count; i++)
 		probe_write(&probes[i]);
 }
 
-void weir_table_prefetch(const struct weir_table *table, const uint64_t flow_ids[], unsigned count)
+void weir_tables_prefetch(
+	const struct weir_table *const tables[], const uint64_t flow_ids[], unsigned count)
 {
 	for (unsigned done = 0; done < count; done += FIND_BULK)
-		prefetch_some(table, flow_ids + done,
+		prefetch_some(tables + done, flow_ids + done,
+			count - done < FIND_BULK ? count - done : FIND_BULK);
+}
+
+void weir_table_prefetch(const struct weir_table *table, const uint64_t flow_ids[], unsigned count)
+{
+	const struct weir_table *tables[FIND_BULK];
+
+	for (unsigned i = 0; i < FIND_BULK && i < count; i++)
+		tables[i] = table;
+	for (unsigned done = 0; done < count; done += FIND_BULK)
+		prefetch_some(tables, flow_ids + done,
 			count - done < FIND_BULK ? count - done : FIND_BULK);
 }
 

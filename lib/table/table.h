@@ -198,6 +198,10 @@ void weir_table_find_bulk(const struct weir_table *table, const struct weir_rule
  */
 void weir_table_prefetch(const struct weir_table *table, const uint64_t flow_ids[], unsigned count);
 
+/** The same for flows of several tables: each flow is of the table of its place. */
+void weir_tables_prefetch(
+	const struct weir_table *const tables[], const uint64_t flow_ids[], unsigned count);
+
 /** Called for each entry; returns false to end the walk after this entry. */
 typedef bool weir_entry_visit(void *ctx, struct weir_entry *entry);
 

@@ -203,25 +203,33 @@ static void prefetch_changes_nothing_whatever_it_is_told(void **state)
 		COUNT = 300
 	};
 	struct help_table help = help_table();
+	struct weir_table *empty = weir_table_create();
 	struct weir_shard_digest before[WEIR_SHARDS];
+	const struct weir_table *tables[COUNT];
 	uint64_t flow_ids[COUNT];
 	struct help_entry room;
 
-	for (unsigned i = 0; i < COUNT; i++)
+	for (unsigned i = 0; i < COUNT; i++) {
 		flow_ids[i] = help_entry(&room, i)->rule.flow_id;
+		tables[i] = i % 3 == 0 ? empty : help.table;
+	}
 	weir_table_prefetch(help.table, flow_ids, COUNT);
+	weir_tables_prefetch(tables, flow_ids, COUNT);
 	assert_null(weir_table_bucket(help.table, weir_flow_bucket(flow_ids[0])));
 	for (unsigned i = 0; i < COUNT; i += 2)
 		assert_int_equal(help_put(&help, help_entry(&room, i), NULL), 0);
 	for (unsigned i = 0; i < WEIR_SHARDS; i++)
 		before[i] = weir_table_shard_digest(help.table, i);
-	for (unsigned count = 0; count <= COUNT; count += count < 70 ? 1 : 115)
+	for (unsigned count = 0; count <= COUNT; count += count < 70 ? 1 : 115) {
 		weir_table_prefetch(help.table, flow_ids, count);
+		weir_tables_prefetch(tables, flow_ids, count);
+	}
 	for (unsigned i = 0; i < WEIR_SHARDS; i++) {
 		struct weir_shard_digest after = weir_table_shard_digest(help.table, i);
 
 		assert_memory_equal(&after, &before[i], sizeof(after));
 	}
+	weir_table_destroy(empty);
 	help_table_end(&help);
 }
 

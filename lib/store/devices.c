@@ -13,6 +13,14 @@ int weir_registry_init(struct weir_registry *registry)
 	return 0;
 }
 
+static void standing_destroy(struct weir_standing *standing)
+{
+	if (standing == NULL)
+		return;
+	free(standing->record);
+	free(standing);
+}
+
 void weir_registry_free(struct weir_registry *registry)
 {
 	for (unsigned i = 0; i < WEIR_DEVICE_SLOTS; i++) {
@@ -21,7 +29,8 @@ void weir_registry_free(struct weir_registry *registry)
 		if (device == NULL)
 			continue;
 		weir_table_destroy(device->table);
-		free(device->standing);
+		standing_destroy(device->standing);
+		free(device->name);
 		free(device);
 	}
 	free(registry->list);
@@ -116,14 +125,16 @@ static unsigned list_place(const struct weir_device_list *list, const char *name
 	return from;
 }
 
-static int list_add(struct weir_registry *registry, struct weir_device *device)
+/* The device gets its name, and its place in the list. */
+static int list_add(struct weir_registry *registry, struct weir_device *device, char *name)
 {
 	struct weir_device_list *old = registry->list, *list;
-	unsigned place = list_place(old, device->name);
+	unsigned place = list_place(old, name);
 
 	list = malloc(sizeof(*list) + (old->count + 1) * sizeof(list->devices[0]));
 	if (list == NULL)
 		return WEIR_BUSY;
+	atomic_store_explicit(&device->name, name, memory_order_release);
 	list->count = old->count + 1;
 	memcpy(list->devices, old->devices, place * sizeof(list->devices[0]));
 	list->devices[place] = device;
@@ -137,10 +148,11 @@ static int list_add(struct weir_registry *registry, struct weir_device *device)
 struct weir_device *weir_registry_name(struct weir_registry *registry, const char *name)
 {
 	struct weir_device *device = weir_registry_make(registry, weir_device_key(name));
+	char *own;
 
 	if (device == NULL)
 		return NULL;
-	if (device->named) {
+	if (device->name != NULL) {
 		if (strcmp(device->name, name) == 0)
 			return device;
 		weir_log(WEIR_ROOM_STORE, WEIR_LOG_ERR,
@@ -148,19 +160,19 @@ struct weir_device *weir_registry_name(struct weir_registry *registry, const cha
 			device->name);
 		return NULL;
 	}
-	strncpy(device->name, name, sizeof(device->name) - 1);
-	if (list_add(registry, device) != 0) {
+	own = strdup(name);
+	if (own == NULL || list_add(registry, device, own) != 0) {
 		weir_log(WEIR_ROOM_STORE, WEIR_LOG_ERR, "no memory for device %s", name);
+		free(own);
 		return NULL;
 	}
-	atomic_store_explicit(&device->named, true, memory_order_release);
 	return device;
 }
 
 static void standing_free(struct rcu_head *rcu)
 {
 	weir_rcu_callback_begins();
-	free(caa_container_of(rcu, struct weir_standing, rcu));
+	standing_destroy(caa_container_of(rcu, struct weir_standing, rcu));
 }
 
 int weir_device_stand(
@@ -171,7 +183,11 @@ int weir_device_stand(
 	if (standing == NULL)
 		return WEIR_BUSY;
 	standing->view = *view;
-	standing->record = *record;
+	standing->record = weir_record_keep(record);
+	if (standing->record == NULL) {
+		free(standing);
+		return WEIR_BUSY;
+	}
 	weir_rcu_publish(device->standing, standing);
 	if (old != NULL)
 		weir_rcu_call(&old->rcu, standing_free);
@@ -185,15 +201,15 @@ const struct weir_device *weir_store_device(
 {
 	char text[WEIR_DEVICE_ID_MAX];
 	const struct weir_device *device;
+	const char *own;
 
 	if (len == 0 || len >= sizeof(text) || memchr(name, '\0', len) != NULL)
 		return NULL;
 	memcpy(text, name, len);
 	text[len] = '\0';
 	device = weir_registry_find(&store->registry, weir_device_key(text));
-	if (device == NULL || !atomic_load_explicit(&device->named, memory_order_acquire))
-		return NULL;
-	return strcmp(device->name, text) == 0 ? device : NULL;
+	own = device != NULL ? atomic_load_explicit(&device->name, memory_order_acquire) : NULL;
+	return own != NULL && strcmp(own, text) == 0 ? device : NULL;
 }
 
 const char *weir_device_name(const struct weir_device *device)
@@ -254,10 +270,10 @@ void weir_device_status(const struct weir_store *store, const struct weir_device
 	status->term = standing->view.term;
 	status->active = standing->view.active;
 	status->revision = standing->view.revision;
-	status->record = standing->record;
+	weir_record_of(standing->record, &status->record);
 	status->open = weir_device_may_read(store, device) == 0;
-	if (standing->record.master.node[0] != '\0')
-		master_socket(store, &standing->record, status->master_socket);
+	if (status->record.master.node[0] != '\0')
+		master_socket(store, &status->record, status->master_socket);
 }
 
 unsigned weir_store_devices(const struct weir_store *store,

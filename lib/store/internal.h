@@ -55,7 +55,7 @@
 struct weir_standing {
 	struct rcu_head rcu;
 	struct weir_view view;
-	struct weir_record record;
+	struct weir_record_kept *record;
 };
 
 /** Lives as long as the registry. */
@@ -64,8 +64,7 @@ struct weir_device {
 	struct weir_table *table;
 	struct weir_standing *standing; /**< RCU; NULL until the record is known */
 	_Atomic uint32_t told;          /**< workers in whose ring of devices it stands */
-	atomic_bool named;              /**< set once, after name */
-	char name[WEIR_DEVICE_ID_MAX];
+	char *_Atomic name;             /**< set once; NULL: not known yet */
 };
 
 /** Twice as many as devices, so that a search ends soon. */

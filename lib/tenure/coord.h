@@ -49,6 +49,29 @@ struct weir_record {
 	struct weir_copy insync[WEIR_COPIES_MAX]; /**< copies that hold every acknowledged write */
 };
 
+/**
+ * A record as it is kept where there are many: its names take as many bytes as they have. What a
+ * decision looks at often stands open; all of it comes back with weir_record_of.
+ */
+struct weir_record_kept {
+	uint64_t term;
+	uint64_t active;
+	uint64_t revision;
+	uint64_t master; /**< its incarnation */
+	uint8_t backups_count;
+	uint8_t insync_count;
+	uint64_t insync[]; /**< their incarnations; names of device, master, backups, insync follow
+			    */
+};
+
+/** To be freed with free(); NULL where memory is short. */
+struct weir_record_kept *weir_record_keep(const struct weir_record *record);
+
+void weir_record_of(const struct weir_record_kept *kept, struct weir_record *record);
+
+/** The device's name. */
+const char *weir_record_device(const struct weir_record_kept *kept);
+
 /** What the cluster knows of a node. */
 struct weir_node {
 	char id[WEIR_NODE_ID_MAX];

@@ -53,7 +53,7 @@ static void change_ask(struct weir_tenure *tenure, struct device *device,
 		.used = true,
 		.incarnation = tenure->incarnation,
 		.expected_revision = device->stored_revision,
-		.term = device->record.term,
+		.term = device->record->term,
 		.device = device,
 		.request = request,
 	};
@@ -134,7 +134,7 @@ static void roster(const struct weir_tenure *tenure, const struct device *device
 	unsigned room = tenure->conf.backup_count;
 	bool old_other = old != WEIR_NO_PEER && old != master;
 
-	*want = device->record;
+	weir_record_of(device->record, want);
 	if (WEIR_DEFECT(B22) && want->active < want->term) {
 		want->insync_count = 1;
 		want->insync[0] = want->master;
@@ -176,11 +176,11 @@ static void term_ask(struct weir_tenure *tenure, struct device *device, unsigned
 static bool insync_lives(
 	const struct weir_tenure *tenure, const struct device *device, unsigned peer)
 {
-	const struct weir_record *record = &device->record;
+	const struct weir_record_kept *record = device->record;
 
 	for (unsigned i = 0; i < record->insync_count; i++)
 		if (device->insync_peers[i] == peer)
-			return weir_tenure_copy_lives(tenure, peer, record->insync[i].incarnation);
+			return weir_tenure_copy_lives(tenure, peer, record->insync[i]);
 	return false;
 }
 
@@ -188,7 +188,7 @@ static bool insync_lives(
 static unsigned candidate(
 	const struct weir_tenure *tenure, const struct device *device, unsigned not )
 {
-	const struct weir_record *record = &device->record;
+	const struct weir_record_kept *record = device->record;
 
 	for (unsigned i = 0; i < record->backups_count; i++)
 		if (device->backup_peers[i] !=
@@ -211,7 +211,7 @@ static unsigned unclean_candidate(const struct weir_tenure *tenure, const struct
 {
 	unsigned first = 0;
 
-	for (unsigned i = 0; i < device->record.backups_count; i++)
+	for (unsigned i = 0; i < device->record->backups_count; i++)
 		if (device->backup_peers[i] != WEIR_NO_PEER &&
 			can_hold(tenure, device->backup_peers[i]))
 			return device->backup_peers[i];
@@ -231,7 +231,7 @@ static unsigned unclean_taker(struct weir_tenure *tenure, struct device *device)
 			NOTE(WARNING,
 				"device %s waits: no in-sync copy lives and unclean_takeover is "
 				"not set",
-				device->record.device);
+				weir_record_device(device->record));
 		device->told_stuck = true;
 		return WEIR_NO_PEER;
 	}
@@ -274,8 +274,7 @@ static void takeover(struct weir_tenure *tenure, struct device *device)
 static void recreate(struct weir_tenure *tenure, struct device *device)
 {
 	unsigned master = device->master_peer;
-	bool mine =
-		master == 0 && weir_tenure_copy_lives(tenure, 0, device->record.master.incarnation);
+	bool mine = master == 0 && weir_tenure_copy_lives(tenure, 0, device->record->master);
 	uint64_t from_ns = device->regressed_ns;
 
 	if (!mine)
@@ -297,7 +296,7 @@ static void recreate(struct weir_tenure *tenure, struct device *device)
 static bool mate_is_backup(
 	const struct weir_tenure *tenure, const struct device *device, const struct mate *mate)
 {
-	return weir_record_backup_idx(&device->record, tenure->nodes[mate->peer].id) >= 0;
+	return weir_tenure_is_backup(device, mate->peer);
 }
 
 static bool mate_is_equal(
@@ -315,11 +314,10 @@ static bool mate_is_equal(
 static bool mate_counts(
 	const struct weir_tenure *tenure, const struct device *device, const struct mate *mate)
 {
-	const struct weir_record *record = &device->record;
+	const struct weir_record_kept *record = device->record;
 
 	return mate->offered ||
-	       (record->active == record->term &&
-		       weir_record_insync_idx(record, tenure->nodes[mate->peer].id) >= 0);
+	       (record->active == record->term && weir_tenure_insync_idx(device, mate->peer) >= 0);
 }
 
 static void mates_tend(struct weir_tenure *tenure, struct device *device)
@@ -369,7 +367,7 @@ static bool nobody_has_joined(const struct weir_tenure *tenure, const struct dev
 static void activate(struct weir_tenure *tenure, struct device *device)
 {
 	uint64_t grace_end_ns = device->settled_ns + tenure->conf.join_grace_ms * WEIR_NS_PER_MS;
-	struct weir_record want = device->record;
+	struct weir_record want;
 
 	if (tenure->conf.unclean_takeover && device->hopeless_ns != 0 && !device->view.unclean)
 		weir_tenure_wake_at(tenure, device, device->hopeless_ns + tenure->lease_ns);
@@ -381,6 +379,7 @@ static void activate(struct weir_tenure *tenure, struct device *device)
 		weir_tenure_wake_at(tenure, device, grace_end_ns);
 		return;
 	}
+	weir_record_of(device->record, &want);
 	want.active = want.term;
 	insync_want(tenure, device, &want);
 	change_ask(tenure, device, &want, false, NULL);
@@ -397,11 +396,13 @@ static bool offer_stands(const struct weir_tenure *tenure, const struct device *
 
 static void tend(struct weir_tenure *tenure, struct device *device)
 {
-	struct weir_record want = device->record;
+	struct weir_record have, want;
 
+	weir_record_of(device->record, &have);
+	want = have;
 	insync_want(tenure, device, &want);
 	backups_fill(tenure, device, &want);
-	if (!weir_record_members_equal(&want, &device->record) || offer_stands(tenure, device))
+	if (!weir_record_members_equal(&want, &have) || offer_stands(tenure, device))
 		change_ask(tenure, device, &want, false, NULL);
 }
 
@@ -414,9 +415,9 @@ static void rule(struct weir_tenure *tenure, struct device *device)
 	heir = tenure->leaving ? weir_tenure_heir(tenure, device) : WEIR_NO_PEER;
 	if (heir != WEIR_NO_PEER)
 		term_ask(tenure, device, heir, false, NULL);
-	else if (device->deposed || device->seen_term > device->record.term)
+	else if (device->deposed || device->seen_term > device->record->term)
 		term_ask(tenure, device, 0, false, NULL);
-	else if (device->record.active < device->record.term)
+	else if (device->record->active < device->record->term)
 		activate(tenure, device);
 	else
 		tend(tenure, device);
@@ -427,11 +428,13 @@ static void rule(struct weir_tenure *tenure, struct device *device)
 static void request_done(
 	struct weir_tenure *tenure, struct device *device, struct request *request, int err)
 {
-	const struct weir_record *record = device->record.revision != 0 ? &device->record : NULL;
+	bool known = device->record->revision != 0;
+	struct weir_record record;
 
+	weir_record_of(device->record, &record);
 	STAILQ_REMOVE(&device->requests, request, request, link);
 	STAILQ_INSERT_HEAD(&tenure->requests_free, request, link);
-	tenure->ops.reply(tenure->ctx, request->ticket, err, record);
+	tenure->ops.reply(tenure->ctx, request->ticket, err, known ? &record : NULL);
 }
 
 void weir_tenure_requests_fail(struct weir_tenure *tenure, struct device *device, int err)
@@ -485,8 +488,9 @@ static int relinquish_ask(
 static int standby_ask(struct weir_tenure *tenure, struct device *device, struct request *request)
 {
 	const char *node = tenure->nodes[request->peer].id;
-	struct weir_record want = device->record;
+	struct weir_record want;
 
+	weir_record_of(device->record, &want);
 	if (weir_record_backup_idx(&want, node) >= 0)
 		return 1;
 	if (want.backups_count == WEIR_BACKUPS_MAX)
@@ -499,12 +503,13 @@ static int standby_ask(struct weir_tenure *tenure, struct device *device, struct
 static int none_ask(struct weir_tenure *tenure, struct device *device, struct request *request)
 {
 	const char *node = tenure->nodes[request->peer].id;
-	struct weir_record want = device->record;
+	struct weir_record want;
 
-	/* From insync its master strikes it off: where that is dead, this may be the last copy. */
-	weir_record_backup_drop(&want, node);
-	if (weir_record_members_equal(&want, &device->record))
+	if (!weir_tenure_is_backup(device, request->peer))
 		return 1;
+	/* From insync its master strikes it off: where that is dead, this may be the last copy. */
+	weir_record_of(device->record, &want);
+	weir_record_backup_drop(&want, node);
 	change_ask(tenure, device, &want, false, request);
 	return 0;
 }
@@ -522,7 +527,7 @@ static int role_ask(struct weir_tenure *tenure, struct device *device, struct re
 
 static int request_ask(struct weir_tenure *tenure, struct device *device, struct request *request)
 {
-	bool known = device->record.revision != 0;
+	bool known = device->record->revision != 0;
 
 	if (tenure->leaving)
 		return WEIR_FENCED;
@@ -560,7 +565,7 @@ static void handing_check(struct weir_tenure *tenure, struct device *device)
 		if (device->changing || device->unsure ||
 			weir_tenure_heir(tenure, device) != WEIR_NO_PEER)
 			return;
-	} else if (device->record.active < device->record.term) {
+	} else if (device->record->active < device->record->term) {
 		return;
 	}
 	device->handing = false;
@@ -580,7 +585,7 @@ static void decide(struct weir_tenure *tenure, struct device *device)
 	requests_run(tenure, device);
 	if (device->changing)
 		return;
-	if (device->record.revision == 0) {
+	if (device->record->revision == 0) {
 		weir_tenure_device_drop(tenure, device);
 		return;
 	}
@@ -628,7 +633,7 @@ static void change_conflict(struct weir_tenure *tenure, struct device *device,
 		weir_tenure_learn(tenure, stored, 0);
 	if (device->stored_revision != change->expected_revision)
 		return;
-	if (known && device->record.revision != 0 && stored_revision != device->stored_revision) {
+	if (known && device->record->revision != 0 && stored_revision != device->stored_revision) {
 		weir_tenure_regress(tenure, device, stored);
 		weir_tenure_pull_all(tenure);
 		return;
@@ -674,8 +679,8 @@ void weir_tenure_changed(struct weir_tenure *tenure, const struct weir_coord_ans
 			weir_tenure_fenced(tenure);
 		break;
 	default:
-		NOTE(INFO, "device %s: the coordinator answers %s", device->record.device,
-			weir_err_code(answer->err));
+		NOTE(INFO, "device %s: the coordinator answers %s",
+			weir_record_device(device->record), weir_err_code(answer->err));
 		if (WEIR_DEFECT(OFFER_FORGOTTEN))
 			offers_end(device);
 		weir_tenure_unsure(tenure, device);

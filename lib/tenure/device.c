@@ -21,7 +21,35 @@ struct device *weir_tenure_device_find(const struct weir_tenure *tenure, const c
 {
 	struct device *device = weir_tenure_device_by_key(tenure, weir_device_key(name));
 
-	return device != NULL && strcmp(device->record.device, name) == 0 ? device : NULL;
+	return device != NULL && strcmp(weir_record_device(device->record), name) == 0 ? device
+										       : NULL;
+}
+
+static void device_free(struct device *device)
+{
+	free(device->record);
+	free(device->mates);
+	free(device);
+}
+
+/* A device of which nothing is known but its name. */
+static struct device *device_make(const char *name)
+{
+	struct device *device = calloc(1, sizeof(*device));
+	struct weir_record record = {0};
+
+	if (device == NULL)
+		return NULL;
+	strcpy(record.device, name);
+	device->record = weir_record_keep(&record);
+	if (device->record == NULL) {
+		free(device);
+		return NULL;
+	}
+	device->master_peer = WEIR_NO_PEER;
+	device->due_ns = NEVER;
+	STAILQ_INIT(&device->requests);
+	return device;
 }
 
 struct device *weir_tenure_device_get(struct weir_tenure *tenure, const char *name)
@@ -30,17 +58,13 @@ struct device *weir_tenure_device_get(struct weir_tenure *tenure, const char *na
 	struct device *device = weir_tenure_device_by_key(tenure, key);
 
 	if (device != NULL)
-		return strcmp(device->record.device, name) == 0 ? device : NULL;
+		return strcmp(weir_record_device(device->record), name) == 0 ? device : NULL;
 	if (tenure->devices_count == WEIR_DEVICES_MAX || strlen(name) >= WEIR_DEVICE_ID_MAX)
 		return NULL;
-	device = calloc(1, sizeof(*device));
+	device = device_make(name);
 	if (device == NULL)
 		return NULL;
 	device->key = key;
-	strcpy(device->record.device, name);
-	device->master_peer = WEIR_NO_PEER;
-	device->due_ns = NEVER;
-	STAILQ_INIT(&device->requests);
 	device->chain = *slot_of(tenure, key);
 	*slot_of(tenure, key) = device;
 	tenure->devices_count++;
@@ -59,7 +83,7 @@ void weir_tenure_device_drop(struct weir_tenure *tenure, struct device *device)
 	if (device->queued)
 		TAILQ_REMOVE(&tenure->work, device, work);
 	tenure->devices_count--;
-	free(device);
+	device_free(device);
 }
 
 void weir_tenure_devices_each(
@@ -79,7 +103,7 @@ void weir_tenure_devices_free(struct weir_tenure *tenure)
 		while (device != NULL) {
 			struct device *next = device->chain;
 
-			free(device);
+			device_free(device);
 			device = next;
 		}
 	}

@@ -71,8 +71,8 @@ struct device {
 	struct device *chain; /**< in its hash slot */
 
 	/* What is known of the record, all its nodes as peer numbers too. */
-	struct weir_record record; /**< the newest ever seen; revision 0: none */
-	uint8_t master_peer;       /**< WEIR_NO_PEER: nobody */
+	struct weir_record_kept *record; /**< the newest ever seen; revision 0: none */
+	uint8_t master_peer;             /**< WEIR_NO_PEER: nobody */
 	uint8_t backup_peers[WEIR_BACKUPS_MAX];
 	uint8_t insync_peers[WEIR_COPIES_MAX];
 	uint64_t stored_revision; /**< what the coordinator has; differs where it has gone back */
@@ -96,7 +96,7 @@ struct device {
 	uint64_t settled_ns;
 	uint32_t attempts; /**< attempt numbers given out, over all terms */
 	uint8_t mates_count;
-	struct mate mates[WEIR_COPIES_MAX];
+	struct mate *mates; /**< NULL: none */
 
 	struct weir_view view; /**< as last sent */
 	bool view_sent;
@@ -298,6 +298,12 @@ void weir_tenure_ask(struct weir_tenure *tenure, struct weir_coord_request *requ
 
 /** Whether this node, in this incarnation, is the device's master. */
 bool weir_tenure_is_master(const struct weir_tenure *tenure, const struct device *device);
+
+/** Where the peer stands among the in-sync copies of the record; -1: nowhere. */
+int weir_tenure_insync_idx(const struct device *device, unsigned peer);
+
+/** Whether the record names the peer as a backup. */
+bool weir_tenure_is_backup(const struct device *device, unsigned peer);
 
 /** The process that the record names as master is there. */
 bool weir_tenure_master_lives(const struct weir_tenure *tenure, const struct device *device);

@@ -392,7 +392,7 @@ static bool settings_differ(struct weir_tenure *tenure, const struct weir_coord_
 
 static void missing_check(struct weir_tenure *tenure, struct device *device)
 {
-	if (device->record.revision != 0 && device->pulled != tenure->pulls &&
+	if (device->record->revision != 0 && device->pulled != tenure->pulls &&
 		device->learned < tenure->full_first)
 		weir_tenure_regress(tenure, device, NULL);
 }

@@ -1,7 +1,85 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdlib.h>
+
 #include <xxhash.h>
 
 #include "tenure/internal.h"
+
+/* The next name that is kept, and where the one behind it stands. */
+static const char *name_read(const char *names, char *name)
+{
+	strcpy(name, names);
+	return names + strlen(names) + 1;
+}
+
+static char *name_write(char *names, const char *name)
+{
+	return stpcpy(names, name) + 1;
+}
+
+static size_t names_bytes(const struct weir_record *record)
+{
+	size_t bytes = strlen(record->device) + 1 + strlen(record->master.node) + 1;
+
+	for (unsigned i = 0; i < record->backups_count; i++)
+		bytes += strlen(record->backups[i]) + 1;
+	for (unsigned i = 0; i < record->insync_count; i++)
+		bytes += strlen(record->insync[i].node) + 1;
+	return bytes;
+}
+
+struct weir_record_kept *weir_record_keep(const struct weir_record *record)
+{
+	size_t insync_bytes = record->insync_count * sizeof(uint64_t);
+	struct weir_record_kept *kept = malloc(sizeof(*kept) + insync_bytes + names_bytes(record));
+	char *names;
+
+	if (kept == NULL)
+		return NULL;
+	*kept = (struct weir_record_kept){
+		.term = record->term,
+		.active = record->active,
+		.revision = record->revision,
+		.master = record->master.incarnation,
+		.backups_count = record->backups_count,
+		.insync_count = record->insync_count,
+	};
+	names = name_write((char *)&kept->insync[kept->insync_count], record->device);
+	names = name_write(names, record->master.node);
+	for (unsigned i = 0; i < record->backups_count; i++)
+		names = name_write(names, record->backups[i]);
+	for (unsigned i = 0; i < record->insync_count; i++) {
+		kept->insync[i] = record->insync[i].incarnation;
+		names = name_write(names, record->insync[i].node);
+	}
+	return kept;
+}
+
+void weir_record_of(const struct weir_record_kept *kept, struct weir_record *record)
+{
+	const char *names = weir_record_device(kept);
+
+	memset(record, 0, sizeof(*record));
+	record->term = kept->term;
+	record->active = kept->active;
+	record->revision = kept->revision;
+	record->master.incarnation = kept->master;
+	record->backups_count = kept->backups_count;
+	record->insync_count = kept->insync_count;
+	names = name_read(names, record->device);
+	names = name_read(names, record->master.node);
+	for (unsigned i = 0; i < kept->backups_count; i++)
+		names = name_read(names, record->backups[i]);
+	for (unsigned i = 0; i < kept->insync_count; i++) {
+		record->insync[i].incarnation = kept->insync[i];
+		names = name_read(names, record->insync[i].node);
+	}
+}
+
+const char *weir_record_device(const struct weir_record_kept *kept)
+{
+	return (const char *)&kept->insync[kept->insync_count];
+}
 
 bool weir_record_newer(const struct weir_record *a, const struct weir_record *b)
 {

@@ -154,7 +154,7 @@ static void deposed(struct weir_tenure *tenure, struct device *device, uint64_t 
 	if (term > device->seen_term)
 		device->seen_term = term;
 	/* The same term: a copy has promised it to another master, as two histories may have it. */
-	if (!weir_tenure_is_master(tenure, device) || term < device->record.term)
+	if (!weir_tenure_is_master(tenure, device) || term < device->record->term)
 		return;
 	device->deposed = true;
 	/* Somebody else's term, as a rule: the record is read again before one above is asked. */
@@ -170,7 +170,8 @@ static void reported(
 {
 	uint32_t worker = 1U << report->worker;
 	struct mate *mate = weir_tenure_mate_find(device, report->peer);
-	bool current = weir_tenure_is_master(tenure, device) && report->term == device->record.term;
+	bool current =
+		weir_tenure_is_master(tenure, device) && report->term == device->record->term;
 	bool of_mate = current && mate != NULL &&
 		       (mate->attempt == report->attempt || WEIR_DEFECT(CAUGHT_UP_STALE)) &&
 		       !mate->lagging;
@@ -191,7 +192,7 @@ void weir_tenure_report(
 	struct device *device = weir_tenure_device_by_key(tenure, report->device_key);
 
 	tenure->now_ns = now_ns;
-	if (device == NULL || device->record.revision == 0 ||
+	if (device == NULL || device->record->revision == 0 ||
 		report->worker >= tenure->conf.workers_count)
 		return;
 	reported(tenure, device, report);
@@ -257,7 +258,7 @@ void weir_tenure_role_set(struct weir_tenure *tenure, uint64_t ticket, const cha
 	tenure->now_ns = now_ns;
 	if (!is_member(tenure))
 		err = WEIR_UNREACHABLE;
-	else if (device == NULL || device->record.revision == 0)
+	else if (device == NULL || device->record->revision == 0)
 		err = WEIR_NODEVICE;
 	else if (peer == WEIR_NO_PEER)
 		err = WEIR_NOTFOUND;
@@ -275,7 +276,7 @@ void weir_tenure_master_set(struct weir_tenure *tenure, uint64_t ticket, const c
 
 static void hand_over(struct weir_tenure *tenure, struct device *device)
 {
-	if (device->record.revision == 0 || !weir_tenure_is_master(tenure, device) ||
+	if (device->record->revision == 0 || !weir_tenure_is_master(tenure, device) ||
 		weir_tenure_heir(tenure, device) == WEIR_NO_PEER)
 		return;
 	device->handing = true;
@@ -309,11 +310,15 @@ void weir_tenure_leave(struct weir_tenure *tenure, uint64_t now_ns)
 
 /* ------------------------------------------------------------------------------- looking --- */
 
-const struct weir_record *weir_tenure_record(const struct weir_tenure *tenure, const char *name)
+bool weir_tenure_record(
+	const struct weir_tenure *tenure, const char *name, struct weir_record *record)
 {
 	const struct device *device = weir_tenure_device_find(tenure, name);
 
-	return device != NULL && device->record.revision != 0 ? &device->record : NULL;
+	if (device == NULL || device->record->revision == 0)
+		return false;
+	weir_record_of(device->record, record);
+	return true;
 }
 
 const struct weir_node *weir_tenure_nodes(const struct weir_tenure *tenure, unsigned *count)

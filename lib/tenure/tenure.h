@@ -139,8 +139,9 @@ void weir_tenure_role_set(struct weir_tenure *tenure, uint64_t ticket, const cha
  */
 void weir_tenure_leave(struct weir_tenure *tenure, uint64_t now_ns);
 
-/** The record of a device, or NULL; good until the next event. */
-const struct weir_record *weir_tenure_record(const struct weir_tenure *tenure, const char *device);
+/** The record of a device. @return false: there is none */
+bool weir_tenure_record(
+	const struct weir_tenure *tenure, const char *device, struct weir_record *record);
 
 /** All nodes, this one included, in the order of their peer numbers. Number 0 is this node. */
 const struct weir_node *weir_tenure_nodes(const struct weir_tenure *tenure, unsigned *count);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdlib.h>
+
 #include "tenure/internal.h"
 
 #define NOTE(level, ...) weir_log(WEIR_ROOM_TENURE, WEIR_LOG_##level, __VA_ARGS__)
@@ -6,15 +8,14 @@
 bool weir_tenure_is_master(const struct weir_tenure *tenure, const struct device *device)
 {
 	return tenure->incarnation != 0 && device->master_peer == 0 &&
-	       device->record.master.incarnation == tenure->incarnation;
+	       device->record->master == tenure->incarnation;
 }
 
 bool weir_tenure_master_lives(const struct weir_tenure *tenure, const struct device *device)
 {
 	if (device->master_peer == 0)
 		return weir_tenure_is_master(tenure, device);
-	return weir_tenure_copy_lives(
-		tenure, device->master_peer, device->record.master.incarnation);
+	return weir_tenure_copy_lives(tenure, device->master_peer, device->record->master);
 }
 
 struct mate *weir_tenure_mate_find(struct device *device, unsigned peer)
@@ -27,17 +28,17 @@ struct mate *weir_tenure_mate_find(struct device *device, unsigned peer)
 
 /* --------------------------------------------------------------------------------- mates --- */
 
-static int insync_idx(const struct device *device, unsigned peer)
+int weir_tenure_insync_idx(const struct device *device, unsigned peer)
 {
-	for (int i = 0; i < device->record.insync_count; i++)
+	for (int i = 0; i < device->record->insync_count; i++)
 		if (device->insync_peers[i] == peer)
 			return i;
 	return -1;
 }
 
-static bool is_backup(const struct device *device, unsigned peer)
+bool weir_tenure_is_backup(const struct device *device, unsigned peer)
 {
-	for (unsigned i = 0; i < device->record.backups_count; i++)
+	for (unsigned i = 0; i < device->record->backups_count; i++)
 		if (device->backup_peers[i] == peer)
 			return true;
 	return false;
@@ -57,10 +58,10 @@ static unsigned members_find(const struct device *device, uint8_t peers[WEIR_COP
 {
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < device->record.insync_count; i++)
+	for (unsigned i = 0; i < device->record->insync_count; i++)
 		member_add(peers, &count, device->insync_peers[i]);
 	member_add(peers, &count, device->master_peer);
-	for (unsigned i = 0; i < device->record.backups_count; i++)
+	for (unsigned i = 0; i < device->record->backups_count; i++)
 		member_add(peers, &count, device->backup_peers[i]);
 	return count;
 }
@@ -75,6 +76,18 @@ void weir_tenure_attempt_begin(struct weir_tenure *tenure, struct device *device
 	mate->caught = 0;
 	mate->lagging = !node->live;
 	mate->retry_ns = 0;
+}
+
+static void mates_set(struct device *device, const struct mate *mates, unsigned count)
+{
+	if (count != device->mates_count) {
+		free(device->mates);
+		device->mates = count > 0 ? malloc(count * sizeof(mates[0])) : NULL;
+		weir_assert(count == 0 || device->mates != NULL);
+	}
+	if (count > 0)
+		memcpy(device->mates, mates, count * sizeof(mates[0]));
+	device->mates_count = (uint8_t)count;
 }
 
 static void mates_update(struct weir_tenure *tenure, struct device *device)
@@ -93,8 +106,7 @@ static void mates_update(struct weir_tenure *tenure, struct device *device)
 		mates[i] = (struct mate){.peer = peers[i]};
 		weir_tenure_attempt_begin(tenure, device, &mates[i]);
 	}
-	memcpy(device->mates, mates, count * sizeof(mates[0]));
-	device->mates_count = (uint8_t)count;
+	mates_set(device, mates, count);
 	for (unsigned i = 0; i < count; i++) {
 		struct mate *mate = &device->mates[i];
 
@@ -118,7 +130,7 @@ static void mates_release(
 		const char *id = tenure->nodes[mate->peer].id;
 		bool counted =
 			before->active == before->term && weir_record_insync_idx(before, id) >= 0;
-		bool counts = insync_idx(device, mate->peer) >= 0;
+		bool counts = weir_tenure_insync_idx(device, mate->peer) >= 0;
 
 		mate->offered = false;
 		if (counted && !counts)
@@ -132,11 +144,10 @@ static void mates_release(
 
 static void hope_update(struct weir_tenure *tenure, struct device *device)
 {
-	const struct weir_record *record = &device->record;
+	const struct weir_record_kept *record = device->record;
 
 	for (unsigned i = 0; i < record->insync_count; i++) {
-		if (!weir_tenure_copy_lives(
-			    tenure, device->insync_peers[i], record->insync[i].incarnation))
+		if (!weir_tenure_copy_lives(tenure, device->insync_peers[i], record->insync[i]))
 			continue;
 		device->hopeless_ns = 0;
 		device->told_stuck = false;
@@ -149,35 +160,33 @@ static void hope_update(struct weir_tenure *tenure, struct device *device)
 static void member_view(const struct weir_tenure *tenure, struct device *device, unsigned peer,
 	struct weir_member *member)
 {
-	const struct weir_record *record = &device->record;
+	const struct weir_record_kept *record = device->record;
 	const struct weir_node *node = &tenure->nodes[peer];
 	struct mate *mate = weir_tenure_mate_find(device, peer);
-	int insync = insync_idx(device, peer);
+	int insync = weir_tenure_insync_idx(device, peer);
 
 	member->peer = (uint8_t)peer;
 	member->live = node->live || (device->term_fresh && !WEIR_DEFECT(REVIVED_IGNORED));
-	member->backup = is_backup(device, peer);
+	member->backup = weir_tenure_is_backup(device, peer);
 	member->attempt = mate != NULL ? mate->attempt : 0;
 	member->incarnation = node->incarnation;
 	if (!node->live && device->master_peer == peer)
-		member->incarnation = record->master.incarnation;
+		member->incarnation = record->master;
 	if (!node->live && insync >= 0)
-		member->incarnation = record->insync[insync].incarnation;
-	member->insync =
-		insync >= 0 && (record->insync[insync].incarnation == member->incarnation ||
-				       WEIR_DEFECT(INCARNATION_IN_VIEW));
+		member->incarnation = record->insync[insync];
+	member->insync = insync >= 0 && (record->insync[insync] == member->incarnation ||
+						WEIR_DEFECT(INCARNATION_IN_VIEW));
 }
 
 static bool backups_whole(const struct weir_tenure *tenure, const struct device *device)
 {
-	for (unsigned i = 0; i < device->record.backups_count; i++) {
+	for (unsigned i = 0; i < device->record->backups_count; i++) {
 		unsigned peer = device->backup_peers[i];
-		int insync = insync_idx(device, peer);
+		int insync = weir_tenure_insync_idx(device, peer);
 
 		if (peer == WEIR_NO_PEER || !tenure->nodes[peer].live)
 			continue;
-		if (insync < 0 || device->record.insync[insync].incarnation !=
-					  tenure->nodes[peer].incarnation)
+		if (insync < 0 || device->record->insync[insync] != tenure->nodes[peer].incarnation)
 			return false;
 	}
 	return true;
@@ -186,28 +195,29 @@ static bool backups_whole(const struct weir_tenure *tenure, const struct device 
 static bool may_let_go(const struct weir_tenure *tenure, const struct device *device)
 {
 	if (WEIR_DEFECT(B9))
-		return device->master_peer != 0 && !is_backup(device, 0);
+		return device->master_peer != 0 && !weir_tenure_is_backup(device, 0);
 	if (WEIR_DEFECT(LET_GO_EARLY))
-		return device->master_peer != 0 && !is_backup(device, 0) &&
-		       insync_idx(device, 0) < 0;
-	return device->record.active == device->record.term && device->master_peer != 0 &&
-	       !is_backup(device, 0) && insync_idx(device, 0) < 0 && backups_whole(tenure, device);
+		return device->master_peer != 0 && !weir_tenure_is_backup(device, 0) &&
+		       weir_tenure_insync_idx(device, 0) < 0;
+	return device->record->active == device->record->term && device->master_peer != 0 &&
+	       !weir_tenure_is_backup(device, 0) && weir_tenure_insync_idx(device, 0) < 0 &&
+	       backups_whole(tenure, device);
 }
 
 static bool is_unclean(const struct weir_tenure *tenure, const struct device *device)
 {
 	return (tenure->conf.unclean_takeover || WEIR_DEFECT(UNCLEAN_TAKER)) &&
 	       weir_tenure_is_master(tenure, device) &&
-	       device->record.active < device->record.term && device->hopeless_ns != 0 &&
+	       device->record->active < device->record->term && device->hopeless_ns != 0 &&
 	       tenure->now_ns >= device->hopeless_ns + tenure->lease_ns;
 }
 
 static void view_make(
 	const struct weir_tenure *tenure, struct device *device, struct weir_view *view)
 {
-	const struct weir_record *record = &device->record;
+	const struct weir_record_kept *record = device->record;
 	uint8_t peers[WEIR_COPIES_MAX];
-	int self = insync_idx(device, 0);
+	int self = weir_tenure_insync_idx(device, 0);
 
 	/* Padding counts: views are compared as bytes. */
 	memset(view, 0, sizeof(*view));
@@ -217,14 +227,13 @@ static void view_make(
 	view->revision = record->revision;
 	view->seal_deadline_ns = device->term_seen_ns + tenure->lease_ns;
 	view->role = weir_tenure_is_master(tenure, device) ? WEIR_ROLE_MASTER
-		     : is_backup(device, 0)                ? WEIR_ROLE_BACKUP
+		     : weir_tenure_is_backup(device, 0)    ? WEIR_ROLE_BACKUP
 							   : WEIR_ROLE_NONE;
 	view->master_peer = WEIR_NO_PEER;
 	if (device->master_peer != 0 && device->master_peer != WEIR_NO_PEER &&
-		tenure->nodes[device->master_peer].incarnation == record->master.incarnation)
+		tenure->nodes[device->master_peer].incarnation == record->master)
 		view->master_peer = device->master_peer;
-	view->self_insync =
-		self >= 0 && weir_tenure_copy_lives(tenure, 0, record->insync[self].incarnation);
+	view->self_insync = self >= 0 && weir_tenure_copy_lives(tenure, 0, record->insync[self]);
 	view->unclean = is_unclean(tenure, device);
 	view->let_go = may_let_go(tenure, device);
 	view->members_count = (uint8_t)members_find(device, peers);
@@ -232,23 +241,30 @@ static void view_make(
 		member_view(tenure, device, peers[i], &view->members[i]);
 }
 
+static void event_tell(struct weir_tenure *tenure, enum weir_tenure_event_kind kind,
+	const struct weir_record *record)
+{
+	const struct weir_tenure_event event = {.kind = kind, .record = record};
+
+	tenure->ops.event(tenure->ctx, &event);
+}
+
 static void unclean_tell(struct weir_tenure *tenure, struct device *device)
 {
-	const struct weir_tenure_event event = {
-		.kind = WEIR_EVENT_UNCLEAN,
-		.record = &device->record,
-	};
+	struct weir_record record;
 
-	if (device->unclean_term == device->record.term)
+	if (device->unclean_term == device->record->term)
 		return;
-	device->unclean_term = device->record.term;
+	device->unclean_term = device->record->term;
 	NOTE(WARNING, "device %s: term %llu begins without an in-sync copy, writes may be lost",
-		device->record.device, (unsigned long long)device->record.term);
-	tenure->ops.event(tenure->ctx, &event);
+		weir_record_device(device->record), (unsigned long long)device->record->term);
+	weir_record_of(device->record, &record);
+	event_tell(tenure, WEIR_EVENT_UNCLEAN, &record);
 }
 
 static void view_send(struct weir_tenure *tenure, struct device *device)
 {
+	struct weir_record record;
 	struct weir_view view;
 
 	view_make(tenure, device, &view);
@@ -258,28 +274,28 @@ static void view_send(struct weir_tenure *tenure, struct device *device)
 	device->view_sent = true;
 	if (view.unclean)
 		unclean_tell(tenure, device);
-	tenure->ops.view(tenure->ctx, &device->view, &device->record);
+	weir_record_of(device->record, &record);
+	tenure->ops.view(tenure->ctx, &device->view, &record);
 }
 
 void weir_tenure_refresh(struct weir_tenure *tenure, struct device *device)
 {
-	if (device->record.revision == 0)
+	if (device->record->revision == 0)
 		return;
 	device->shunned &= ~tenure->fresh_peers;
 	hope_update(tenure, device);
 	if (weir_tenure_is_master(tenure, device))
 		mates_update(tenure, device);
 	else
-		device->mates_count = 0;
+		mates_set(device, NULL, 0);
 	view_send(tenure, device);
 }
 
 /* ------------------------------------------------------------------------------ learning --- */
 
-static void peers_resolve(struct weir_tenure *tenure, struct device *device)
+static void peers_resolve(
+	struct weir_tenure *tenure, struct device *device, const struct weir_record *record)
 {
-	const struct weir_record *record = &device->record;
-
 	device->master_peer = (uint8_t)weir_tenure_peer_get(tenure, record->master.node);
 	for (unsigned i = 0; i < record->backups_count; i++)
 		device->backup_peers[i] = (uint8_t)weir_tenure_peer_get(tenure, record->backups[i]);
@@ -288,27 +304,19 @@ static void peers_resolve(struct weir_tenure *tenure, struct device *device)
 			(uint8_t)weir_tenure_peer_get(tenure, record->insync[i].node);
 }
 
-static void term_event(struct weir_tenure *tenure, enum weir_tenure_event_kind kind,
-	const struct weir_record *record)
-{
-	const struct weir_tenure_event event = {.kind = kind, .record = record};
-
-	tenure->ops.event(tenure->ctx, &event);
-}
-
 static void events(struct weir_tenure *tenure, const struct weir_record *before,
 	const struct weir_record *after)
 {
 	bool other_term = before->term != after->term;
 
 	if (other_term && before->term != 0)
-		term_event(tenure, WEIR_EVENT_TERM_END, before);
+		event_tell(tenure, WEIR_EVENT_TERM_END, before);
 	if (other_term)
-		term_event(tenure, WEIR_EVENT_TERM_START, after);
+		event_tell(tenure, WEIR_EVENT_TERM_START, after);
 	if (after->active == after->term && (other_term || before->active != before->term))
-		term_event(tenure, WEIR_EVENT_TERM_ACTIVE, after);
+		event_tell(tenure, WEIR_EVENT_TERM_ACTIVE, after);
 	else if (!other_term && !weir_record_members_equal(before, after))
-		term_event(tenure, WEIR_EVENT_TERM_UPDATE, after);
+		event_tell(tenure, WEIR_EVENT_TERM_UPDATE, after);
 }
 
 static void shun(struct weir_tenure *tenure, struct device *device, const char *node)
@@ -316,7 +324,7 @@ static void shun(struct weir_tenure *tenure, struct device *device, const char *
 	unsigned peer = weir_tenure_peer_find(tenure, node);
 
 	if (peer != WEIR_NO_PEER && tenure->nodes[peer].live && peer != device->master_peer &&
-		!is_backup(device, peer))
+		!weir_tenure_is_backup(device, peer))
 		device->shunned |= 1U << peer;
 }
 
@@ -324,7 +332,7 @@ static void shun(struct weir_tenure *tenure, struct device *device, const char *
 static void shunned_update(
 	struct weir_tenure *tenure, struct device *device, const struct weir_record *before)
 {
-	const struct weir_record *record = &device->record;
+	const struct weir_record_kept *record = device->record;
 
 	if (before->term == record->term && record->backups_count < before->backups_count)
 		for (unsigned i = 0; i < before->backups_count; i++)
@@ -358,7 +366,7 @@ static void term_begin(struct weir_tenure *tenure, struct device *device)
 	device->term_seen_ns = tenure->now_ns;
 	device->settled = 0;
 	device->settled_ns = 0;
-	device->mates_count = 0;
+	mates_set(device, NULL, 0);
 }
 
 static void regress_end(struct weir_tenure *tenure, struct device *device)
@@ -371,27 +379,35 @@ static void regress_end(struct weir_tenure *tenure, struct device *device)
 		tenure->renewal.due_ns = tenure->now_ns;
 }
 
-static void adopt(struct weir_tenure *tenure, struct device *device,
-	const struct weir_record *record, uint64_t renew)
+/* Memory for the new record is needed: to go on with the old one would be to serve a past term. */
+static void record_set(struct device *device, const struct weir_record *record)
 {
-	const struct weir_record before = device->record;
+	struct weir_record_kept *kept = weir_record_keep(record);
 
-	weir_assert(record->term >= before.term);
-	device->record = *record;
+	weir_assert(kept != NULL);
+	free(device->record);
+	device->record = kept;
+}
+
+static void adopt(struct weir_tenure *tenure, struct device *device,
+	const struct weir_record *before, const struct weir_record *record, uint64_t renew)
+{
+	weir_assert(record->term >= before->term);
+	record_set(device, record);
 	device->stored_revision = record->revision;
 	device->learned = tenure->renewal.number;
 	if (record->term > device->seen_term)
 		device->seen_term = record->term;
 	regress_end(tenure, device);
-	peers_resolve(tenure, device);
-	shunned_update(tenure, device, &before);
-	if (before.term != record->term)
+	peers_resolve(tenure, device, record);
+	shunned_update(tenure, device, before);
+	if (before->term != record->term)
 		term_begin(tenure, device);
 	else
-		mates_release(tenure, device, &before);
-	if (before.term != record->term && renew == 0 && weir_tenure_is_master(tenure, device))
+		mates_release(tenure, device, before);
+	if (before->term != record->term && renew == 0 && weir_tenure_is_master(tenure, device))
 		term_confirm(tenure, device);
-	events(tenure, &before, record);
+	events(tenure, before, record);
 	weir_tenure_refresh(tenure, device);
 	weir_tenure_work_add(tenure, device);
 }
@@ -404,7 +420,8 @@ void weir_tenure_regress(
 		device->regressed_held = tenure->now_ns < tenure->held_until_ns;
 		NOTE(WARNING,
 			"device %s: the coordinator has another record than that of term %llu",
-			device->record.device, (unsigned long long)device->record.term);
+			weir_record_device(device->record),
+			(unsigned long long)device->record->term);
 	}
 	device->regressed = true;
 	device->stored_revision = stored != NULL ? stored->revision : 0;
@@ -432,6 +449,7 @@ static bool is_twin(const struct weir_record *a, const struct weir_record *b)
 void weir_tenure_learn(struct weir_tenure *tenure, const struct weir_record *record, uint64_t renew)
 {
 	struct device *device = weir_tenure_device_get(tenure, record->device);
+	struct weir_record known;
 	bool twin;
 
 	if (device == NULL) {
@@ -443,12 +461,13 @@ void weir_tenure_learn(struct weir_tenure *tenure, const struct weir_record *rec
 		tenure->top = record->revision;
 	if (record->revision > tenure->seen_revision)
 		tenure->seen_revision = record->revision;
-	twin = is_twin(record, &device->record);
-	if (!twin && weir_record_newer(record, &device->record))
-		adopt(tenure, device, record, renew);
+	weir_record_of(device->record, &known);
+	twin = is_twin(record, &known);
+	if (!twin && weir_record_newer(record, &known))
+		adopt(tenure, device, &known, record, renew);
 	else if (renew <= device->learned)
 		return; /* asked before the newer one was known: old news, no regress */
-	else if (twin || weir_record_newer(&device->record, record))
+	else if (twin || weir_record_newer(&known, record))
 		weir_tenure_regress(tenure, device, record);
 	else if (device->regressed)
 		regress_end(tenure, device);

@@ -26,7 +26,7 @@ struct sim_heard sim_watch_hearing(const struct sim_node *node, const struct wei
 		return heard;
 	heard.settled = device->settled;
 	heard.caught = mate == NULL ? 0 : mate->caught;
-	heard.other_term = report->term != device->record.term;
+	heard.other_term = report->term != device->record->term;
 	heard.other_attempt = heard.other_term || mate == NULL || report->attempt != mate->attempt;
 	return heard;
 }
@@ -44,13 +44,13 @@ void sim_watch_heard(
 	if (report->kind == WEIR_REPORT_SETTLED && before->other_term &&
 		(device->settled & ~before->settled) != 0)
 		sim_fail(node->sim, "n%u takes d%d for settled in term %lu by a report of term %lu",
-			node->number, number, device->record.term, report->term);
+			node->number, number, device->record->term, report->term);
 	if (report->kind == WEIR_REPORT_CAUGHT_UP && before->other_attempt && mate != NULL &&
 		(mate->caught & ~before->caught) != 0)
 		sim_fail(node->sim,
 			"n%u takes a copy of d%d for caught up in attempt %u of term %lu by a "
 			"report of attempt %u of term %lu",
-			node->number, number, mate->attempt, device->record.term, report->attempt,
+			node->number, number, mate->attempt, device->record->term, report->attempt,
 			report->term);
 	if (report->kind == WEIR_REPORT_DEPOSED && report->term > node->deposed[number])
 		node->deposed[number] = report->term;

@@ -43,7 +43,7 @@ static void a_device_is_made_once_whoever_sees_it_first(void **state)
 	assert_non_null(device);
 	assert_ptr_equal(weir_registry_make(registry, key), device);
 	assert_ptr_equal(weir_registry_find(registry, key), device);
-	assert_false(device->named);
+	assert_null(device->name);
 	assert_int_equal(registry->list->count, 0);
 	assert_ptr_equal(weir_registry_name(registry, "d"), device);
 	assert_ptr_equal(weir_registry_name(registry, "d"), device);
@@ -66,8 +66,7 @@ static void two_names_of_one_key_do_not_share_a_device(void **state)
 {
 	struct weir_device *device = weir_registry_make(registry, weir_device_key("d"));
 
-	strcpy(device->name, "other");
-	atomic_store(&device->named, true);
+	device->name = strdup("other");
 	assert_null(weir_registry_name(registry, "d"));
 }
 
@@ -86,7 +85,7 @@ static void what_a_device_stands_for_is_replaced_whole(void **state)
 	/* We are a reader that has not said that it is quiet: the first is still whole. */
 	assert_int_equal(first->view.term, 1);
 	assert_int_equal(device->standing->view.term, 2);
-	assert_int_equal(device->standing->record.term, 2);
+	assert_int_equal(device->standing->record->term, 2);
 }
 
 static void a_pile_gives_back_in_the_order_of_coming(void **state)

@@ -77,6 +77,7 @@ static void bad_device_names_are_refused_and_leave_nothing_behind(void **state)
 		const char *name;
 		int err;
 	} bad[] = {{"", WEIR_ERR}, {name, WEIR_TOOBIG}, {"a b", WEIR_ERR}, {"a\n", WEIR_ERR}};
+	struct weir_record record;
 
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
@@ -86,7 +87,7 @@ static void bad_device_names_are_refused_and_leave_nothing_behind(void **state)
 		world_until(&w, MS(100), w.reply_ticket == w.ticket);
 		assert_int_equal(w.reply_err, bad[i].err);
 		world_run(&w, MS(500));
-		assert_null(weir_tenure_record(w.procs[0].tenure, bad[i].name));
+		assert_false(weir_tenure_record(w.procs[0].tenure, bad[i].name, &record));
 	}
 	assert_int_equal(world_add(&w, 0, 0), 0);
 }
@@ -377,9 +378,9 @@ static void devices_beyond_the_limit_are_busy(void **state)
 	}
 	w.procs[0].frozen = false;
 	world_run(&w, MS(1000));
-	assert_non_null(weir_tenure_record(w.procs[0].tenure, "dev:0"));
+	assert_true(weir_tenure_record(w.procs[0].tenure, "dev:0", &record));
 	snprintf(record.device, sizeof(record.device), "dev:0-%u", WEIR_DEVICES_MAX - 1);
-	assert_non_null(weir_tenure_record(w.procs[0].tenure, record.device));
+	assert_true(weir_tenure_record(w.procs[0].tenure, record.device, &record));
 	assert_true(w.procs[0].lease_until_ns > w.now_ns);
 	weir_tenure_device_add(w.procs[0].tenure, ++w.ticket, "one-more", w.now_ns);
 	assert_int_equal(w.reply_ticket, w.ticket);

@@ -65,7 +65,9 @@ struct redis {
 	redisAsyncContext *hints;     /* as above, of the second connection */
 	struct event *hints_again;
 	uint32_t hints_pause_ms;
-	struct event *hint_due;
+	struct event
+		*hint_due;  /* pending: a hint was given less than WEIR_COORD_REDIS_HINT_MS ago */
+	bool hint_gathered; /* ... and there is more to tell since */
 
 	struct asked_list sent;    /* in the order of their deadlines */
 	struct asked_list refused; /* answered in the next turn of the loop */
@@ -435,17 +437,25 @@ static void commands_connect(struct redis *redis)
 
 /* --------------------------------------------------------------------------------- hints --- */
 
-static void on_hint_due(evutil_socket_t fd, short what, void *ctx)
+/* The first of several messages is passed on at once; what follows it soon is gathered. */
+static void hint(struct redis *redis)
 {
-	struct redis *redis = ctx;
-
+	if (event_pending(redis->hint_due, EV_TIMEOUT, NULL)) {
+		redis->hint_gathered = true;
+		return;
+	}
+	weir_coord_timer_set(redis->hint_due, WEIR_COORD_REDIS_HINT_MS * WEIR_NS_PER_MS);
 	redis->events.hint(redis->ctx);
 }
 
-static void hint_soon(struct redis *redis)
+static void on_hint_due(evutil_socket_t fd, short what, void *ctx)
 {
-	if (!event_pending(redis->hint_due, EV_TIMEOUT, NULL))
-		weir_coord_timer_set(redis->hint_due, WEIR_COORD_REDIS_HINT_MS * WEIR_NS_PER_MS);
+	struct redis *redis = ctx;
+	bool gathered = redis->hint_gathered;
+
+	redis->hint_gathered = false;
+	if (gathered)
+		hint(redis);
 }
 
 static void hints_lost(struct redis *redis, const redisAsyncContext *ac)
@@ -495,7 +505,7 @@ static void on_message(redisAsyncContext *ac, void *answered, void *ctx)
 	if (redis->hints != ac)
 		return;
 	redis->hints_pause_ms = WEIR_COORD_REDIS_PAUSE_MS_MIN;
-	hint_soon(redis);
+	hint(redis);
 }
 
 static void hints_connect(struct redis *redis)

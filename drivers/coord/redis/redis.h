@@ -28,7 +28,9 @@
  * (sentinel.h). A Redis that says that it is a replica is not used; nor is one that has become one.
  *
  * *Hints* come by a second connection (SUBSCRIBE). Where it fails, nothing is lost but time. After
- * each subscription one hint is given, for what may have been missed.
+ * each subscription one hint is given, for what may have been missed. A message is passed on in the
+ * turn of the loop that reads it; where more follow within WEIR_COORD_REDIS_HINT_MS, they make one
+ * hint together at its end.
  *
  * *run* is made of the server's run_id, asked at each connection, and a name that the data set
  * gets from the first script: a restart, a failover, FLUSHALL each change it.
@@ -53,7 +55,7 @@ struct event_base;
 #define WEIR_COORD_REDIS_TIMEOUT_MS     2000
 #define WEIR_COORD_REDIS_PAUSE_MS_MIN   50
 #define WEIR_COORD_REDIS_PAUSE_MS_MAX   1000
-#define WEIR_COORD_REDIS_HINT_MS        2   /**< hints are gathered for so long */
+#define WEIR_COORD_REDIS_HINT_MS        2   /**< from one hint to the next, at least */
 #define WEIR_COORD_REDIS_CREDENTIAL_MAX 512 /**< bytes of a user or password, NUL counted */
 #define WEIR_COORD_REDIS_REPLICAS_MAX   7   /**< largest min_replicas */
 

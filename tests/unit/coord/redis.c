@@ -564,6 +564,23 @@ static void changes_are_hinted_to_other_nodes(void **state)
 	assert_int_equal(other->hints_count, 5); /* a plain renewal is no change */
 }
 
+/* By one turn of the loop, in which no time passes: neither a period nor a pause is waited for. */
+static void a_change_is_hinted_in_the_turn_that_reads_of_it(void **state)
+{
+	struct room *room = *state;
+	struct client *one = client_open_reached(room, 0), *other = client_open_reached(room, 1);
+
+	client_wait_count(other, &other->hints_count, 1);
+	client_expect(one, "register n1", "OK incarnation=1");
+	client_wait_count(other, &other->hints_count, 2);
+	client_run_ms(other, 10 * WEIR_COORD_REDIS_HINT_MS);
+	client_expect(one, "change n1@1 d1 new master=n1@1", "OK d1:1:0:1:n1@1::");
+	/* When this is answered, all of the answer before has been written, to subscribers too. */
+	client_expect(one, "renew n1@1 since=1", "OK revision=1 nodes=n1@1 records=");
+	event_base_loop(other->base, EVLOOP_NONBLOCK);
+	assert_int_equal(other->hints_count, 3);
+}
+
 static void many_changes_at_once_make_few_hints(void **state)
 {
 	struct room *room = *state;
@@ -761,6 +778,7 @@ int main(void)
 		RUNNING(the_user_of_the_documentation_suffices_and_is_limited),
 		RUNNING(without_the_right_to_subscribe_all_but_hints_works),
 		RUNNING(changes_are_hinted_to_other_nodes),
+		RUNNING(a_change_is_hinted_in_the_turn_that_reads_of_it),
 		RUNNING(many_changes_at_once_make_few_hints),
 		RUNNING(a_lost_subscription_is_made_anew_and_hints_once),
 		RUNNING(keys_are_readable_text_with_the_lease_as_time_to_live),

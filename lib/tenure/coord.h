@@ -10,7 +10,8 @@
  *   else the node's incarnation grows by one (and above `seen_incarnation`), the lease begins.
  * - RENEW: refused (FENCED) where a larger incarnation was given out or none is known under this
  *   name; else the lease begins anew, also where it had run out. The answer carries, of the same
- *   instant, all nodes and the records whose revision is above `since`, oldest first.
+ *   instant, all nodes, when the first of their leases ends, and the records whose revision is
+ *   above `since`, oldest first.
  * - CHANGE: refused (FENCED) unless the asking node's incarnation is the newest of its name;
  *   refused (CONFLICT, with the record as it is) unless the record's revision is
  *   `expected_revision` (0: there is no record). With new_term the record's term becomes
@@ -121,6 +122,8 @@ struct weir_coord_answer {
 	uint64_t revision;    /**< RENEW: largest that was ever given out */
 	const struct weir_node *nodes; /**< RENEW: all, live or not */
 	unsigned nodes_count;
+	uint32_t expiry_ms; /**< RENEW: the first lease of a live node ends in so many ms; 0: not
+			       told */
 	const struct weir_record
 		*records; /**< RENEW: changed; CHANGE: one, the record as it is now */
 	unsigned records_count;

@@ -446,6 +446,16 @@ static void records_learn(struct weir_tenure *tenure, const struct weir_coord_an
 	}
 }
 
+/* Who does not renew is dead at the end of his lease: that is asked then, not a period later. */
+static void expiry_heed(struct weir_tenure *tenure, const struct weir_coord_answer *answer)
+{
+	uint64_t end_ns =
+		tenure->now_ns + (answer->expiry_ms + WEIR_TENURE_REST_EXTRA_MS) * WEIR_NS_PER_MS;
+
+	if (answer->expiry_ms != 0 && end_ns < tenure->renewal.due_ns)
+		tenure->renewal.due_ns = end_ns;
+}
+
 void weir_tenure_renewed(struct weir_tenure *tenure, const struct weir_coord_answer *answer)
 {
 	bool nodes_changed;
@@ -469,6 +479,7 @@ void weir_tenure_renewed(struct weir_tenure *tenure, const struct weir_coord_ans
 		weir_tenure_pull_all(tenure);
 		return;
 	}
+	expiry_heed(tenure, answer);
 	nodes_changed = nodes_learn(tenure, answer);
 	records_learn(tenure, answer);
 	if (nodes_changed)

@@ -277,14 +277,23 @@ static bool entry_read(const char *text, struct weir_node *node)
 	return true;
 }
 
-static bool node_read(const struct redisReply *reply, size_t idx, struct weir_node *node)
+static bool node_read(
+	const struct redisReply *reply, size_t idx, struct weir_node *node, uint64_t *rest_ms)
 {
 	const char *name = string_at(reply, idx);
 
 	memset(node, 0, sizeof(*node));
-	node->live = strcmp(string_at(reply, idx + 1), "1") == 0;
+	if (!number_read(string_at(reply, idx + 1), UINT32_MAX, rest_ms))
+		return false;
+	node->live = *rest_ms != 0;
 	return name_read(name, strlen(name), node->id, sizeof(node->id)) &&
 	       entry_read(string_at(reply, idx + 2), node);
+}
+
+static void expiry_heed(struct weir_coord_answer *answer, uint64_t rest_ms)
+{
+	if (rest_ms != 0 && (answer->expiry_ms == 0 || rest_ms < answer->expiry_ms))
+		answer->expiry_ms = (uint32_t)rest_ms;
 }
 
 static int node_compare(const void *a, const void *b)
@@ -295,14 +304,18 @@ static int node_compare(const void *a, const void *b)
 static void nodes_read(const struct redisReply *reply, struct weir_coord_room *room,
 	struct weir_coord_answer *answer)
 {
+	uint64_t rest_ms;
+
 	answer->nodes = room->nodes;
 	for (size_t i = 0; i + 3 <= reply->elements && answer->nodes_count < WEIR_NODES_MAX;
 		i += 3) {
-		if (node_read(reply, i, &room->nodes[answer->nodes_count]))
-			answer->nodes_count++;
-		else
+		if (!node_read(reply, i, &room->nodes[answer->nodes_count], &rest_ms)) {
 			snprintf(room->damage, sizeof(room->damage), "node '%s'",
 				string_at(reply, i));
+			continue;
+		}
+		answer->nodes_count++;
+		expiry_heed(answer, rest_ms);
 	}
 	qsort(room->nodes, answer->nodes_count, sizeof(room->nodes[0]), node_compare);
 }

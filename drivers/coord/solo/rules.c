@@ -218,6 +218,11 @@ static uint64_t larger(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+static uint32_t rest_ms(uint64_t end_ns, uint64_t now_ns)
+{
+	return (uint32_t)((end_ns - now_ns + WEIR_NS_PER_MS - 1) / WEIR_NS_PER_MS);
+}
+
 static int node_register(struct weir_coord_rules *rules, const struct weir_coord_request *request,
 	uint64_t now_ns, struct weir_coord_answer *answer)
 {
@@ -226,8 +231,7 @@ static int node_register(struct weir_coord_rules *rules, const struct weir_coord
 		larger(node == NULL ? 0 : node->node.incarnation, request->seen_incarnation) + 1;
 
 	if (node != NULL && node->lease_end_ns > now_ns) {
-		answer->rest_ms = (uint32_t)((node->lease_end_ns - now_ns + WEIR_NS_PER_MS - 1) /
-					     WEIR_NS_PER_MS);
+		answer->rest_ms = rest_ms(node->lease_end_ns, now_ns);
 		return WEIR_EXISTS;
 	}
 	if (incarnation > WEIR_COORD_NUMBER_MAX)
@@ -252,6 +256,7 @@ static void answer_nodes(
 		rules->answer_nodes[i] = rules->nodes[i].node;
 		rules->answer_nodes[i].live = rules->nodes[i].lease_end_ns > now_ns;
 	}
+	answer->expiry_ms = rest_ms(weir_coord_rules_expiry(rules, now_ns), now_ns);
 	answer->nodes = rules->answer_nodes;
 	answer->nodes_count = rules->nodes_count;
 }

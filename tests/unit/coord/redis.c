@@ -581,6 +581,22 @@ static void a_change_is_hinted_in_the_turn_that_reads_of_it(void **state)
 	assert_int_equal(other->hints_count, 3);
 }
 
+static void a_renewal_tells_when_the_first_lease_ends(void **state)
+{
+	struct client *client = client_open_reached(*state, 0);
+	char text[CLIENT_TEXT_MAX];
+
+	client_expect(client, "register n1", "OK incarnation=1");
+	client_say(client, "renew n1@1", text, sizeof(text));
+	assert_in_range(client->answer.expiry_ms, CLIENT_LEASE_MS / 2, CLIENT_LEASE_MS);
+	client_expect(client, "register n2 lease=60000", "OK incarnation=1");
+	client_say(client, "renew n1@1", text, sizeof(text));
+	assert_in_range(client->answer.expiry_ms, 1, 60000);
+	client_expect(client, "leave n2@1", "OK");
+	client_say(client, "renew n1@1", text, sizeof(text));
+	assert_in_range(client->answer.expiry_ms, CLIENT_LEASE_MS / 2, CLIENT_LEASE_MS);
+}
+
 static void many_changes_at_once_make_few_hints(void **state)
 {
 	struct room *room = *state;
@@ -779,6 +795,7 @@ int main(void)
 		RUNNING(without_the_right_to_subscribe_all_but_hints_works),
 		RUNNING(changes_are_hinted_to_other_nodes),
 		RUNNING(a_change_is_hinted_in_the_turn_that_reads_of_it),
+		RUNNING(a_renewal_tells_when_the_first_lease_ends),
 		RUNNING(many_changes_at_once_make_few_hints),
 		RUNNING(a_lost_subscription_is_made_anew_and_hints_once),
 		RUNNING(keys_are_readable_text_with_the_lease_as_time_to_live),

@@ -46,6 +46,19 @@ static void a_lease_is_valid_to_its_last_instant(void **state)
 	weir_coord_rules_destroy(rules);
 }
 
+static void a_renewal_tells_when_the_first_lease_of_a_live_node_ends(void **state)
+{
+	struct weir_coord_rules *rules = weir_coord_rules_create(1);
+
+	at(rules, 1000, "register n1 lease=300");
+	assert_int_equal(at(rules, 1000, "renew n1@1 lease=300").expiry_ms, 300);
+	at(rules, 1000, "register n2 lease=100");
+	assert_int_equal(at(rules, 1040, "renew n1@1 lease=300").expiry_ms, 60);
+	assert_int_equal(at(rules, 1099, "renew n1@1 lease=300").expiry_ms, 1);
+	assert_int_equal(at(rules, 1100, "renew n1@1 lease=300").expiry_ms, 300);
+	weir_coord_rules_destroy(rules);
+}
+
 static void the_next_expiry_is_told(void **state)
 {
 	struct weir_coord_rules *rules = weir_coord_rules_create(1);
@@ -173,6 +186,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_lease_is_valid_to_its_last_instant),
+		cmocka_unit_test(a_renewal_tells_when_the_first_lease_of_a_live_node_ends),
 		cmocka_unit_test(the_next_expiry_is_told),
 		cmocka_unit_test(a_clone_goes_its_own_way),
 		cmocka_unit_test(an_empty_clone_works),

@@ -404,6 +404,8 @@ static void carry_out(struct world *world, struct event *asked)
 		return;
 	}
 	weir_coord_rules_apply(world->rules, &asked->request, world->now_ns, &answer);
+	if (world->no_expiry)
+		answer.expiry_ms = 0;
 	if (answer.kind == WEIR_COORD_CHANGE && answer.err == 0)
 		hints_send(world, asked->node);
 	if (proc->deaf || proc->cut) {
@@ -478,7 +480,8 @@ static void ticks(struct world *world)
 	for (unsigned i = 0; i < NODES; i++) {
 		struct proc *proc = &world->procs[i];
 
-		if (proc->tenure != NULL && !proc->frozen && proc->next_ns <= world->now_ns)
+		if (proc->tenure != NULL && !proc->frozen && !world->no_ticks &&
+			proc->next_ns <= world->now_ns)
 			proc->next_ns = weir_tenure_tick(proc->tenure, world->now_ns);
 	}
 }
@@ -520,7 +523,7 @@ void world_step(struct world *world, uint64_t end_ns)
 	if (first < world->events_count)
 		next_ns = at_most(next_ns, world->events[first].due_ns);
 	for (unsigned i = 0; i < NODES; i++)
-		if (world->procs[i].tenure != NULL && !world->procs[i].frozen)
+		if (world->procs[i].tenure != NULL && !world->procs[i].frozen && !world->no_ticks)
 			next_ns = at_most(next_ns, world->procs[i].next_ns);
 	if (next_ns > world->now_ns)
 		world->now_ns = next_ns;

@@ -71,6 +71,8 @@ struct world {
 	uint64_t timeout_ns;          /**< of a driver */
 	uint64_t work_ns;             /**< played workers take so long */
 	bool manual_settle;           /**< the test reports SETTLED itself */
+	bool no_expiry;               /**< the coordinator tells no end of leases */
+	bool no_ticks;                /**< nobody ticks: things go on by events alone */
 	bool manual_join;             /**< the test reports CAUGHT_UP and LAGGING itself */
 	struct weir_tenure_conf conf; /**< for nodes that are started */
 	struct proc procs[NODES];

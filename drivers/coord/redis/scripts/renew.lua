@@ -1,5 +1,6 @@
 -- RENEW. ARGV[4] since which revision, [5] lease in ms, [6] limit of records
--- Answers OK dataset revision more {name, live, entry, ...} {eight fields a record, ...}
+-- Answers OK dataset revision more {name, rest of its lease in ms, entry, ...}
+-- {eight fields a record, ...}; a rest of 0: it is dead
 -- | FENCED dataset
 
 local entry = entry_entitled()
@@ -13,9 +14,9 @@ end
 local nodes = {}
 local known = redis.call('HGETALL', nodes_key)
 for i = 1, #known, 2 do
-	local live = redis.call('PTTL', prefix .. 'node:' .. known[i]) >= 0
+	local rest_ms = redis.call('PTTL', prefix .. 'node:' .. known[i])
 	nodes[#nodes + 1] = known[i]
-	nodes[#nodes + 1] = live and '1' or '0'
+	nodes[#nodes + 1] = rest_ms >= 0 and text(math.max(rest_ms, 1)) or '0'
 	nodes[#nodes + 1] = known[i + 1]
 end
 

@@ -23,7 +23,7 @@
 
 void bench_note(struct bench_series *series, double value)
 {
-	weir_assert(series->count < BENCH_ROUNDS_MAX);
+	weir_assert(series->count < BENCH_VALUES_MAX);
 	series->values[series->count++] = value;
 }
 

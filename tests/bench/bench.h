@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #define BENCH_ROUNDS_MAX 32
+#define BENCH_VALUES_MAX (4 * BENCH_ROUNDS_MAX) /**< of one figure */
 #define BENCH_CPUS_MAX   8
 
 enum bench_form {
@@ -47,7 +48,7 @@ struct bench_subject {
 
 /** One figure a round. */
 struct bench_series {
-	double values[BENCH_ROUNDS_MAX];
+	double values[BENCH_VALUES_MAX];
 	unsigned count;
 };
 

@@ -15,6 +15,8 @@
 
 #include <rte_ethdev.h>
 
+#include "table/rcu.h"
+
 #include "../unit/store/office.h"
 #include "home.h"
 #include "ports.h"
@@ -28,6 +30,8 @@
 #define LATENCIES        20000
 #define LATENCIES_QUICK  200
 #define POUR_FRAMES      1000000
+#define HANDOVERS        4 /* a round, each there and back */
+#define HANDOVERS_QUICK  1
 #define POUR_QUICK       2048
 #define LINK_PATIENCE_MS 20000
 #define LINK_RETRY_MS    2000
@@ -38,6 +42,7 @@ enum command {
 	PEER_BUSY,  /**< its worker polls; @return 0 */
 	PEER_IDLE,  /**< its worker sleeps when idle; @return 0 */
 	PEER_FLOWS, /**< @return flows in its copy */
+	PEER_AWAIT, /**< @return when it answered for the device (ns, monotonic) */
 	PEER_CPU,   /**< @return CPU time of its worker */
 	PEER_ECHO,  /**< raw frames are echoed; @return 0 */
 	PEER_SINK,  /**< raw frames are swallowed; @return 0 */
@@ -79,9 +84,40 @@ static void node_open(struct pair *pair, unsigned side)
 	home_open(&pair->homes[side], pair->bench, &conf, side, pair->office, pair->redis);
 }
 
+/** Whether a node of this process answers for the device. */
+static bool answers(const struct home *home)
+{
+	const struct weir_device *device = weir_store_device(home->store, "d", 1);
+
+	return device != NULL && weir_device_may_read(home->store, device) == 0;
+}
+
+struct wait {
+	const struct home *home;
+	uint64_t at_ns;
+};
+
+/** In a thread of its own: it becomes an RCU reader, which the caller may be already. */
+static void *answers_await(void *arg)
+{
+	struct wait *wait = arg;
+
+	weir_rcu_register();
+	while (!answers(wait->home)) {
+		weir_rcu_offline();
+		usleep(100);
+		weir_rcu_online();
+	}
+	wait->at_ns = weir_clock_ns();
+	weir_rcu_unregister();
+	return NULL;
+}
+
 static uint64_t obey(struct pair *pair, enum command command)
 {
 	struct home *home = &pair->homes[1];
+	struct wait wait = {.home = home};
+	pthread_t thread;
 
 	switch (command) {
 	case PEER_OPEN:
@@ -96,6 +132,10 @@ static uint64_t obey(struct pair *pair, enum command command)
 		return 0;
 	case PEER_FLOWS:
 		return home_flows(home, "d");
+	case PEER_AWAIT:
+		bench_check(pair->bench, pthread_create(&thread, NULL, answers_await, &wait) == 0);
+		pthread_join(thread, NULL);
+		return wait.at_ns;
 	case PEER_CPU:
 		return home_workers_ns(home);
 	case PEER_ECHO:
@@ -272,32 +312,28 @@ static void sync_round(struct pair *pair, struct figures *figures)
 		(double)(wire_bytes(pair) - bytes) * 1e3 / (double)(end_ns - met_ns));
 }
 
-/** Whether a node of this process answers for the device. */
-static bool answers(const struct home *home)
-{
-	const struct weir_device *device = weir_store_device(home->store, "d", 1);
-
-	return device != NULL && weir_device_may_read(home->store, device) == 0;
-}
-
-/** Until the other node answers: how long nobody did, in ms. */
-static double handover(struct pair *pair, unsigned to)
+/** To the far node and back. Notes how long nobody answered on the way there, in ms. */
+static void handover(struct pair *pair, struct bench_series *silence_ms)
 {
 	uint64_t silent_ns;
 
-	client_ask(&pair->client, WEIR_REQUEST_MASTER_SET, "d", to == 0 ? "a" : "b");
-	client_wait(&pair->client, !answers(&pair->homes[1 - to]));
+	client_ask(&pair->client, WEIR_REQUEST_MASTER_SET, "d", "b");
+	client_wait(&pair->client, !answers(&pair->homes[0]));
 	silent_ns = weir_clock_ns();
-	client_wait(&pair->client, answers(&pair->homes[to]));
-	return (double)(weir_clock_ns() - silent_ns) / 1e6;
+	weir_gate_rest(pair->client.gate);
+	bench_note(silence_ms, (double)(peer(pair, PEER_AWAIT) - silent_ns) / 1e6);
+	weir_gate_wake(pair->client.gate);
+	client_wait(&pair->client, client_status(&pair->client, "d").record.insync_count == 2);
+	client_ask(&pair->client, WEIR_REQUEST_MASTER_SET, "d", "a");
+	client_wait(&pair->client, copies(pair, 2));
 }
 
 static void handover_round(struct pair *pair, struct figures *figures)
 {
-	bench_note(&figures->handover_ms, handover(pair, 1));
-	client_wait(&pair->client, client_status(&pair->client, "d").record.insync_count == 2);
-	handover(pair, 0);
-	client_wait(&pair->client, copies(pair, 2));
+	unsigned count = pair->bench->quick ? HANDOVERS_QUICK : HANDOVERS;
+
+	while (count-- > 0)
+		handover(pair, &figures->handover_ms);
 }
 
 static void rows(const struct bench *bench, const struct figures *figures)
@@ -319,13 +355,12 @@ static void rows(const struct bench *bench, const struct figures *figures)
 		{"sync_empty_backup", &figures->sync_s, "s", NULL, NULL, {BENCH_VALUE_MOST, 0.6}},
 		{"sync_empty_backup_bytes", &figures->sync_rate, "MB/s", &figures->raw_rate,
 			"raw_1500_byte_frames", {BENCH_RATIO_LEAST, 0.6}},
+		{"handover_silence", &figures->handover_ms, "ms", NULL, NULL,
+			{BENCH_VALUE_MOST, 20}},
 	};
 
 	for (unsigned i = 0; i < sizeof(list) / sizeof(list[0]); i++)
 		bench_print(bench, &list[i]);
-	if (figures->handover_ms.count > 0)
-		bench_print(bench, &(struct bench_row){"handover_silence", &figures->handover_ms,
-					   "ms", NULL, NULL, {BENCH_VALUE_MOST, 20}});
 }
 
 static void measure(struct pair *pair)
@@ -352,8 +387,7 @@ static void measure(struct pair *pair)
 		writes_round(pair, &figures);
 		singles_round(pair, &figures, ns);
 		sync_round(pair, &figures);
-		if (pair->to < 0)
-			handover_round(pair, &figures);
+		handover_round(pair, &figures);
 	}
 	rows(bench, &figures);
 	client_close(&pair->client);

@@ -20,6 +20,7 @@ struct office {
 	pthread_mutex_t lock;
 	struct weir_coord_rules *rules;
 	atomic_bool silent;
+	_Atomic unsigned changes; /* all that others are to hear of */
 };
 
 struct asked {
@@ -32,6 +33,7 @@ struct desk {
 	struct office *office;
 	struct weir_coord_events events;
 	void *ctx;
+	unsigned heard; /* of the office's changes */
 	struct event *turn;
 	struct weir_store *_Atomic leaving;
 	TAILQ_HEAD(, asked) asked;
@@ -91,6 +93,8 @@ static void answer_first(struct desk *desk)
 	/* What the answer points to is the rules' own: others wait until it has been read. */
 	pthread_mutex_lock(&desk->office->lock);
 	weir_coord_rules_apply(desk->office->rules, &asked->copy.request, weir_clock_ns(), &answer);
+	if (answer.err == 0 && answer.kind != WEIR_COORD_RENEW)
+		atomic_fetch_add(&desk->office->changes, 1);
 	desk->events.answer(desk->ctx, &answer);
 	pthread_mutex_unlock(&desk->office->lock);
 	free(asked);
@@ -100,9 +104,13 @@ static void turn(evutil_socket_t fd, short what, void *ctx)
 {
 	struct desk *desk = ctx;
 	struct weir_store *store = atomic_exchange(&desk->leaving, NULL);
+	unsigned changes = atomic_load(&desk->office->changes);
 
 	if (store != NULL)
 		weir_store_leave(store);
+	if (changes != desk->heard && !desk->office->silent)
+		desk->events.hint(desk->ctx);
+	desk->heard = changes;
 	while (!TAILQ_EMPTY(&desk->asked) && !desk->office->silent)
 		answer_first(desk);
 }

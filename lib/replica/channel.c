@@ -82,7 +82,7 @@ void weir_channel_say(struct weir_replica *r, struct channel *channel, enum weir
 
 	weir_wire_put_head(&out,
 		&(struct weir_wire_head){.type = (uint8_t)type, .device_key = key, .term = term});
-	weir_channel_send(r, channel, bytes, sizeof(bytes));
+	weir_channel_send(r, channel, bytes, (size_t)(out.at - bytes));
 }
 
 void weir_channel_say_shards(struct weir_replica *r, struct channel *channel,
@@ -94,7 +94,7 @@ void weir_channel_say_shards(struct weir_replica *r, struct channel *channel,
 	weir_wire_put_head(&out,
 		&(struct weir_wire_head){.type = (uint8_t)type, .device_key = key, .term = term});
 	weir_out_u32(&out, shards);
-	weir_channel_send(r, channel, bytes, sizeof(bytes));
+	weir_channel_send(r, channel, bytes, (size_t)(out.at - bytes));
 }
 
 /* The sender of what is refused must hear of it before the acknowledgement that covers it. */
@@ -180,7 +180,7 @@ void weir_channel_thank(struct weir_replica *r, struct channel *channel)
 		return;
 	weir_wire_put_head(
 		&out, &(struct weir_wire_head){.type = WEIR_WIRE_ACK, .term = channel->received});
-	r->ops.send(r->ctx, channel->peer, channel->worker, bytes, sizeof(bytes));
+	r->ops.send(r->ctx, channel->peer, channel->worker, bytes, (size_t)(out.at - bytes));
 	channel->thanked = channel->received;
 	r->done++;
 }

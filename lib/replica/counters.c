@@ -89,7 +89,7 @@ static void lane_flush(struct lane *lane)
 {
 	size_t len = (size_t)(lane->out.at - lane->bytes);
 
-	if (len > WEIR_WIRE_HEAD_BYTES)
+	if (len > weir_wire_head_bytes(&lane->head))
 		weir_channel_send(lane->r, lane->channel, lane->bytes, len);
 	lane->out = weir_out(lane->bytes, sizeof(lane->bytes));
 	weir_wire_put_head(&lane->out, &lane->head);

@@ -166,7 +166,7 @@ static void say_join(
 					 .term = share->view.term});
 	weir_out_u32(&out, shards);
 	weir_out_u64(&out, share->view.revision);
-	weir_channel_send(r, channel, bytes, sizeof(bytes));
+	weir_channel_send(r, channel, bytes, (size_t)(out.at - bytes));
 }
 
 /* Whether each worker of the peer that has some of these shards takes a question. */
@@ -367,7 +367,7 @@ static void part_begin(struct shipment *ship)
 
 static void part_end(struct shipment *ship, bool last)
 {
-	size_t flags_at = WEIR_WIRE_HEAD_BYTES + 2;
+	size_t flags_at = weir_wire_head_bytes(&ship->head) + 2;
 
 	if (last)
 		ship->bytes[flags_at] |= WEIR_WIRE_LAST;
@@ -521,7 +521,8 @@ void weir_joins_check(struct weir_replica *r, struct share *share)
 							 .term = share->view.term});
 			weir_out_u32(&out, shards);
 			weir_out_u64(&out, weir_share_sum(share, shards).sum);
-			weir_channel_send(r, peer->channels[worker], bytes, sizeof(bytes));
+			weir_channel_send(
+				r, peer->channels[worker], bytes, (size_t)(out.at - bytes));
 		}
 	}
 }

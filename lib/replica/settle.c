@@ -351,7 +351,7 @@ static void fetch(struct weir_replica *r, struct share *share)
 			weir_out_u16(&out, (uint16_t)bucket);
 			weir_channel_send(r,
 				weir_channel_of(r, source->peer, weir_bucket_shard(bucket)), bytes,
-				sizeof(bytes));
+				(size_t)(out.at - bytes));
 			bucket_set_add(&settle->under_way, bucket);
 		}
 		bucket++;

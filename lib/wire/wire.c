@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/err.h"
+#include "wire/entry.h"
+#include "wire/varint.h"
 #include "wire/wire.h"
 
 static const char *const type_names[WEIR_WIRE_TYPES_COUNT] = {
@@ -25,46 +27,53 @@ const char *weir_wire_type_name(enum weir_wire_type type)
 	return type < WEIR_WIRE_TYPES_COUNT && type_names[type] != NULL ? type_names[type] : "?";
 }
 
+/* Version and type share a byte. */
+#define TYPE_BITS 5
+
+_Static_assert(WEIR_WIRE_TYPES_COUNT <= 1 << TYPE_BITS, "each type fits its bits");
+_Static_assert(WEIR_WIRE_VERSION < 1 << (8 - TYPE_BITS), "so does the version");
+
+size_t weir_wire_head_bytes(const struct weir_wire_head *head)
+{
+	return 1U + (head->type == WEIR_WIRE_ACK ? 0 : sizeof(head->device_key)) +
+	       weir_varint_bytes(head->term);
+}
+
 void weir_wire_put_head(struct weir_out *out, const struct weir_wire_head *head)
 {
-	weir_out_u8(out, WEIR_WIRE_VERSION);
-	weir_out_u8(out, head->type);
-	weir_out_u64(out, head->device_key);
-	weir_out_u64(out, head->term);
+	weir_out_u8(out, (uint8_t)(WEIR_WIRE_VERSION << TYPE_BITS | head->type));
+	if (head->type != WEIR_WIRE_ACK)
+		weir_out_u64(out, head->device_key);
+	weir_out_varint(out, head->term);
 }
 
 int weir_wire_get_head(struct weir_in *in, struct weir_wire_head *head)
 {
-	uint8_t version = weir_in_u8(in);
+	const unsigned first = weir_in_u8(in);
 
-	head->type = weir_in_u8(in);
-	head->device_key = weir_in_u64(in);
-	head->term = weir_in_u64(in);
-	if (in->bad || version != WEIR_WIRE_VERSION || head->type == 0 ||
+	head->type = first & ((1U << TYPE_BITS) - 1);
+	head->device_key = head->type != WEIR_WIRE_ACK ? weir_in_u64(in) : 0;
+	head->term = weir_in_varint(in);
+	if (in->bad || first >> TYPE_BITS != WEIR_WIRE_VERSION || head->type == 0 ||
 		head->type >= WEIR_WIRE_TYPES_COUNT)
 		return WEIR_ERR;
 	return 0;
 }
 
-static size_t delta_entry_bytes(const struct weir_wire_delta *delta)
-{
-	const struct weir_entry *entry = delta->entry;
-	size_t instr = delta->kind == WEIR_WIRE_REMOVE ? entry->rule.instr_len : 0;
-
-	return weir_entry_bytes(entry) - instr;
-}
-
-#define DELTA_HEAD_BYTES 9
-#define PURGE_BYTES      7
+/* What a purge takes behind its seq: kind, bucket, whether of any app, app. */
+#define PURGE_BYTES 8
 
 size_t weir_wire_delta_bytes(const struct weir_wire_delta *delta)
 {
-	return DELTA_HEAD_BYTES +
-	       (delta->kind == WEIR_WIRE_PURGE ? PURGE_BYTES : 2 + delta_entry_bytes(delta));
+	return weir_varint_bytes(delta->seq) +
+	       (delta->kind == WEIR_WIRE_PURGE ? PURGE_BYTES
+					       : weir_wire_packed_bytes(delta->entry,
+							 (enum weir_wire_delta_kind)delta->kind));
 }
 
 static void put_purge(struct weir_out *out, const struct weir_wire_delta *delta)
 {
+	weir_out_u8(out, WEIR_WIRE_PURGE);
 	weir_out_u16(out, delta->bucket);
 	weir_out_u8(out, delta->app == WEIR_ANY_APP);
 	weir_out_u32(out, delta->app == WEIR_ANY_APP ? 0 : (uint32_t)delta->app);
@@ -72,40 +81,11 @@ static void put_purge(struct weir_out *out, const struct weir_wire_delta *delta)
 
 void weir_wire_put_delta(struct weir_out *out, const struct weir_wire_delta *delta)
 {
-	const struct weir_entry *entry = delta->entry;
-	struct weir_entry head;
-	size_t len;
-
-	weir_out_u8(out, delta->kind);
-	weir_out_u64(out, delta->seq);
-	if (delta->kind == WEIR_WIRE_PURGE) {
+	weir_out_varint(out, delta->seq);
+	if (delta->kind == WEIR_WIRE_PURGE)
 		put_purge(out, delta);
-		return;
-	}
-	len = delta_entry_bytes(delta);
-	head = *entry;
-	if (delta->kind == WEIR_WIRE_REMOVE)
-		head.rule.instr_len = 0;
-	weir_out_u16(out, (uint16_t)len);
-	weir_out_put(out, &head, sizeof(head));
-	weir_out_put(out, entry->rule.data, len - sizeof(head));
-}
-
-/* Lengths and state must hold together; the content was checked where it entered the cluster. */
-static int get_entry(struct weir_in *in, union weir_entry_room *room)
-{
-	uint16_t len = weir_in_u16(in);
-	const void *bytes = weir_in_bytes(in, len);
-	const struct weir_entry *entry = &room->entry;
-
-	if (bytes == NULL || len < sizeof(struct weir_entry) || len > sizeof(*room))
-		return WEIR_ERR;
-	memcpy(room, bytes, len);
-	if (len != weir_entry_bytes(entry) || entry->rule.match_len > WEIR_MATCH_BYTES_MAX ||
-		entry->rule.instr_len > WEIR_INSTR_BYTES_MAX ||
-		entry->state >= WEIR_FLOW_STATES_COUNT)
-		return WEIR_ERR;
-	return 0;
+	else
+		weir_wire_pack(out, delta->entry, (enum weir_wire_delta_kind)delta->kind);
 }
 
 static int get_purge(struct weir_in *in, struct weir_wire_delta *delta)
@@ -113,6 +93,7 @@ static int get_purge(struct weir_in *in, struct weir_wire_delta *delta)
 	uint8_t any;
 	uint32_t app;
 
+	weir_in_u8(in);
 	delta->bucket = weir_in_u16(in);
 	any = weir_in_u8(in);
 	app = weir_in_u32(in);
@@ -122,18 +103,28 @@ static int get_purge(struct weir_in *in, struct weir_wire_delta *delta)
 	return 0;
 }
 
+/** Whether the change that comes next, behind its seq, is one of a whole bucket. */
+static bool is_purge(const struct weir_in *in)
+{
+	return weir_in_left(in) > 0 && *in->at == WEIR_WIRE_PURGE;
+}
+
 int weir_wire_get_delta(
 	struct weir_in *in, struct weir_wire_delta *delta, union weir_entry_room *room)
 {
+	int kind;
+
 	if (!in->bad && in->at == in->end)
 		return 0;
-	delta->kind = weir_in_u8(in);
-	delta->seq = weir_in_u64(in);
-	if (delta->kind == WEIR_WIRE_PURGE)
+	delta->seq = weir_in_varint(in);
+	if (is_purge(in)) {
+		delta->kind = WEIR_WIRE_PURGE;
 		return get_purge(in, delta) == 0 ? 1 : WEIR_ERR;
-	if ((delta->kind != WEIR_WIRE_PUT && delta->kind != WEIR_WIRE_REMOVE) ||
-		get_entry(in, room) != 0)
+	}
+	kind = weir_wire_unpack(in, room);
+	if (kind != WEIR_WIRE_PUT && kind != WEIR_WIRE_REMOVE)
 		return WEIR_ERR;
+	delta->kind = (uint8_t)kind;
 	delta->entry = &room->entry;
 	delta->bucket = (uint16_t)weir_flow_bucket(room->entry.rule.flow_id);
 	return 1;
@@ -144,20 +135,11 @@ unsigned weir_wire_peek_flow_ids(const struct weir_in *in, uint64_t *flow_ids, u
 	struct weir_in at = *in;
 	unsigned count = 0;
 
-	while (count < room && at.at != at.end) {
-		uint8_t kind = weir_in_u8(&at);
-		const uint8_t *entry;
-		uint16_t len;
-
-		if (kind != WEIR_WIRE_PUT && kind != WEIR_WIRE_REMOVE)
+	while (count < room && weir_in_left(&at) > 0) {
+		weir_in_varint(&at);
+		if (is_purge(&at) || !weir_wire_skip(&at, &flow_ids[count]))
 			break;
-		weir_in_u64(&at);
-		len = weir_in_u16(&at);
-		entry = weir_in_bytes(&at, len);
-		if (entry == NULL || len < sizeof(struct weir_entry))
-			break;
-		memcpy(&flow_ids[count++], entry + offsetof(struct weir_entry, rule.flow_id),
-			sizeof(flow_ids[0]));
+		count++;
 	}
 	return count;
 }
@@ -221,17 +203,21 @@ int weir_wire_get_bucket(struct weir_in *in, struct weir_wire_bucket *bucket)
 	return in->bad || bucket->number >= WEIR_BUCKETS ? WEIR_ERR : 0;
 }
 
+size_t weir_wire_entry_bytes(const struct weir_entry *entry)
+{
+	return weir_wire_packed_bytes(entry, WEIR_WIRE_PUT);
+}
+
 void weir_wire_put_entry(struct weir_out *out, const struct weir_entry *entry)
 {
-	weir_out_u16(out, (uint16_t)weir_entry_bytes(entry));
-	weir_out_put(out, entry, weir_entry_bytes(entry));
+	weir_wire_pack(out, entry, WEIR_WIRE_PUT);
 }
 
 int weir_wire_get_entry(struct weir_in *in, union weir_entry_room *room)
 {
 	if (!in->bad && in->at == in->end)
 		return 0;
-	return get_entry(in, room) == 0 ? 1 : WEIR_ERR;
+	return weir_wire_unpack(in, room) == WEIR_WIRE_PUT ? 1 : WEIR_ERR;
 }
 
 static bool written(const struct weir_digest *digest)

@@ -4,8 +4,10 @@
  * The messages between the replicas of two workers: how each is written and read.
  *
  * One message is one call's worth of bytes on a channel (lib/link keeps their bounds and order).
- * Numbers are little endian. Every message begins with a head: protocol version, type, device
- * and term; but for ACK, whose head names no device and whose term is the count.
+ * Numbers are little endian; those that are small more often than not are varints (wire/varint.h),
+ * and entries are packed (wire/entry.h). Every message begins with a head: version and type in one
+ * byte, device, and term as a varint; but for ACK, whose head names no device and whose term is the
+ * count.
  *
  *     DELTA     master -> backup   changes, each with its bucket's new seq
  *     COUNTERS  master -> backup   counters of entries, newest values; no bucket moves on by them
@@ -36,7 +38,7 @@
 #include "table/table.h"
 
 /** Version of these messages; nodes of other versions are kept out by tenure. */
-#define WEIR_WIRE_VERSION 2
+#define WEIR_WIRE_VERSION 3
 
 enum weir_wire_type {
 	WEIR_WIRE_ACK = 1,
@@ -66,7 +68,11 @@ struct weir_wire_head {
 	uint64_t term; /**< ACK: messages processed */
 };
 
-#define WEIR_WIRE_HEAD_BYTES 18
+/** Bytes of a head, at most. */
+#define WEIR_WIRE_HEAD_BYTES 19
+
+/** Bytes of this head. */
+size_t weir_wire_head_bytes(const struct weir_wire_head *head);
 
 void weir_wire_put_head(struct weir_out *out, const struct weir_wire_head *head);
 int weir_wire_get_head(struct weir_in *in, struct weir_wire_head *head);
@@ -92,8 +98,14 @@ struct weir_wire_delta {
 	const struct weir_entry *entry; /**< PUT, REMOVE */
 };
 
+/** Bytes that an entry takes at most, packed, beside its match and instructions. */
+#define WEIR_WIRE_ENTRY_HEAD_BYTES_MAX 85
+
+#define WEIR_WIRE_ENTRY_BYTES_MAX                                                                  \
+	(WEIR_WIRE_ENTRY_HEAD_BYTES_MAX + WEIR_MATCH_BYTES_MAX + WEIR_INSTR_BYTES_MAX)
+
 /** Bytes that one change takes at most in a DELTA. */
-#define WEIR_WIRE_DELTA_BYTES_MAX (11 + WEIR_ENTRY_BYTES_MAX)
+#define WEIR_WIRE_DELTA_BYTES_MAX (10 + WEIR_WIRE_ENTRY_BYTES_MAX)
 
 /** Writes one change; for REMOVE only the identity of the rule goes out. */
 void weir_wire_put_delta(struct weir_out *out, const struct weir_wire_delta *delta);
@@ -157,10 +169,7 @@ void weir_wire_put_bucket(struct weir_out *out, const struct weir_wire_bucket *b
 int weir_wire_get_bucket(struct weir_in *in, struct weir_wire_bucket *bucket);
 
 /** Bytes that an entry takes in a BUCKET. */
-static inline size_t weir_wire_entry_bytes(const struct weir_entry *entry)
-{
-	return 2 + weir_entry_bytes(entry);
-}
+size_t weir_wire_entry_bytes(const struct weir_entry *entry);
 
 void weir_wire_put_entry(struct weir_out *out, const struct weir_entry *entry);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "sim.h"
+#include "wire/varint.h"
 #include "wire/wire.h"
 
 static bool share_shards(unsigned v, unsigned v_count, unsigned w, unsigned w_count)
@@ -107,15 +108,24 @@ static uint64_t delay(struct sim *sim)
 static void corrupt(struct sim *sim, struct sim_message *message)
 {
 	unsigned kind = sim->plan.corrupt;
-	unsigned type = kind == SIM_CORRUPT_BUCKET ? WEIR_WIRE_BUCKET : WEIR_WIRE_DELTA;
-	uint32_t from = WEIR_WIRE_HEAD_BYTES + (kind == SIM_CORRUPT_BUCKET ? 31 : 11);
+	struct weir_in in = weir_in(message->bytes, message->len);
+	struct weir_wire_bucket part;
+	struct weir_wire_head head;
+	uint32_t from;
 
-	if (kind == SIM_CORRUPT_NONE || sim->calm || message->bytes[1] != type ||
-		message->len <= from || !sim_chance(sim, sim->plan.corrupt_ppm))
+	if (kind == SIM_CORRUPT_NONE || sim->calm || weir_wire_get_head(&in, &head) != 0 ||
+		head.type != (kind == SIM_CORRUPT_BUCKET ? WEIR_WIRE_BUCKET : WEIR_WIRE_DELTA))
+		return;
+	if (kind == SIM_CORRUPT_BUCKET)
+		weir_wire_get_bucket(&in, &part);
+	else
+		weir_in_varint(&in); /* its seq */
+	from = (uint32_t)(in.at - message->bytes);
+	if (message->len <= from || !sim_chance(sim, sim->plan.corrupt_ppm))
 		return;
 	sim->stats.corrupted++;
 	if (kind == SIM_CORRUPT_HEAD)
-		message->bytes[1] = WEIR_WIRE_TYPES_COUNT;
+		message->bytes[0] = 0xff; /* no such version, no such type */
 	else
 		message->bytes[from + sim_below(sim, message->len - from)] ^=
 			(uint8_t)(1U << sim_below(sim, 8));

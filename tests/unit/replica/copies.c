@@ -105,16 +105,20 @@ static void corruption_is_found_and_repaired_by_anti_entropy(void **state)
 static void bad_messages_are_counted_and_change_nothing(void **state)
 {
 	struct weir_replica_stats before, after;
-	uint8_t bytes[64] = {WEIR_WIRE_VERSION, WEIR_WIRE_DELTA};
+	struct weir_wire_head head = {.type = WEIR_WIRE_DELTA, .device_key = 1, .term = 1};
+	uint8_t bytes[64] = {0};
+	struct weir_out out = weir_out(bytes, sizeof(bytes));
+	uint8_t good;
 
 	begin();
 	add_many(0, 0, 10, 7, 0);
 	weir_replica_stats(net->nodes[1].replicas[0], &before);
+	weir_wire_put_head(&out, &head);
+	good = bytes[0];
 	weir_replica_message(net->nodes[1].replicas[0], 0, 0, bytes, 5);
-	bytes[0] = 99;
+	bytes[0] = (uint8_t)(good + 32); /* the next version */
 	weir_replica_message(net->nodes[1].replicas[0], 0, 0, bytes, sizeof(bytes));
-	bytes[0] = WEIR_WIRE_VERSION;
-	bytes[1] = WEIR_WIRE_TYPES_COUNT;
+	bytes[0] = good | 31; /* no such type */
 	weir_replica_message(net->nodes[1].replicas[0], 0, 0, bytes, sizeof(bytes));
 	weir_replica_stats(net->nodes[1].replicas[0], &after);
 	assert_int_equal(after.bad_messages, before.bad_messages + 3);

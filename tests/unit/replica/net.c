@@ -16,12 +16,15 @@ static void on_send(void *ctx, unsigned peer, unsigned worker, const void *bytes
 	struct net *net = from->node->net;
 	struct net_queue *queue = &net->queues[from->node->number][from->worker][peer][worker];
 	struct net_message *message = malloc(sizeof(*message) + len);
+	struct weir_in in = weir_in(bytes, len);
+	struct weir_wire_head head;
 
 	assert_non_null(message);
+	assert_int_equal(weir_wire_get_head(&in, &head), 0);
 	assert_true(net->up[from->node->number][peer]);
 	assert_true(len <= WEIR_MESSAGE_BYTES_MAX);
 	assert_true(queue->bytes + len <= room_of(net, from->node->number));
-	net->sent[((const uint8_t *)bytes)[1]]++;
+	net->sent[head.type]++;
 	message->next = NULL;
 	message->len = len;
 	memcpy(message->bytes, bytes, len);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "wire/varint.h"
 #include "wire/wire.h"
 
 static uint8_t bytes[WEIR_MESSAGE_BYTES_MAX];
@@ -117,9 +118,9 @@ static void purges_that_make_no_sense_are_errors(void **state)
 
 		put(&out, purge(i == 0 ? WEIR_BUCKETS : 5, i == 1 ? 65536 : 7));
 		if (i == 2)
-			bytes[11] = 2; /* neither any nor one */
+			bytes[4] = 2; /* neither any nor one */
 		if (i == 3)
-			bytes[11] = 1; /* any, and one */
+			bytes[4] = 1; /* any, and one */
 		in = weir_in(bytes, (size_t)(out.at - bytes));
 		assert_int_equal(weir_wire_get_delta(&in, &delta, &two), WEIR_ERR);
 	}
@@ -152,17 +153,168 @@ static void counters_come_back_as_they_were(void **state)
 	}
 }
 
-static void largest_change_fits_its_bound_and_a_message(void **state)
+/** All that an entry can have, as large as it can be. */
+static void make_largest(union weir_entry_room *room)
 {
-	struct weir_wire_delta delta = change(WEIR_WIRE_PUT, 1);
+	struct weir_entry *const entry = &room->entry;
 
-	make_entry(&one, WEIR_MATCH_BYTES_MAX, WEIR_INSTR_BYTES_MAX);
-	assert_true(weir_wire_delta_bytes(&delta) <= WEIR_WIRE_DELTA_BYTES_MAX);
+	make_entry(room, WEIR_MATCH_BYTES_MAX, WEIR_INSTR_BYTES_MAX);
+	entry->created = entry->packets = entry->bytes = entry->last_seen_ms = UINT64_MAX;
+	entry->life_s = UINT32_MAX;
+	entry->error = UINT16_MAX;
+	entry->state = WEIR_FLOW_FAILED;
+	entry->live_type = UINT8_MAX;
+	entry->rule.flow_id = entry->rule.cookie = UINT64_MAX;
+	entry->rule.priority = entry->rule.flags = UINT16_MAX;
+	entry->rule.idle_timeout_s = entry->rule.hard_timeout_s = UINT16_MAX;
+	entry->rule.table = UINT8_MAX;
+}
+
+static void largest_change_reaches_its_bound_and_fits_a_message(void **state)
+{
+	struct weir_wire_delta delta = change(WEIR_WIRE_PUT, UINT64_MAX);
+	struct weir_out out = weir_out(bytes, sizeof(bytes));
+	struct weir_in in;
+
+	make_largest(&one);
+	put(&out, delta);
+	assert_int_equal(out.at - bytes, WEIR_WIRE_DELTA_BYTES_MAX);
+	assert_int_equal(weir_wire_entry_bytes(&one.entry), WEIR_WIRE_ENTRY_BYTES_MAX);
+	in = weir_in(bytes, (size_t)(out.at - bytes));
+	assert_int_equal(weir_wire_get_delta(&in, &delta, &two), 1);
+	assert_int_equal(delta.seq, UINT64_MAX);
+	assert_memory_equal(&two, &one, weir_entry_bytes(&one.entry));
 	assert_true(WEIR_WIRE_HEAD_BYTES + WEIR_WIRE_DELTA_BYTES_MAX <= WEIR_MESSAGE_BYTES_MAX);
 	assert_true(
-		WEIR_WIRE_BUCKET_HEAD_BYTES + 2 + WEIR_ENTRY_BYTES_MAX <= WEIR_MESSAGE_BYTES_MAX);
+		WEIR_WIRE_BUCKET_HEAD_BYTES + WEIR_WIRE_ENTRY_BYTES_MAX <= WEIR_MESSAGE_BYTES_MAX);
 	assert_true(WEIR_WIRE_DIGESTS_BYTES_MAX <= WEIR_MESSAGE_BYTES_MAX);
 	assert_true(WEIR_WIRE_SEALED_BYTES_MAX <= WEIR_MESSAGE_BYTES_MAX);
+}
+
+/** A field, and what it may be; each is there alone, and with all others. */
+static void every_field_of_an_entry_comes_back(void **state)
+{
+	static const struct {
+		size_t at, size;
+	} fields[] = {
+#define FIELD(name) {offsetof(struct weir_entry, name), sizeof(one.entry.name)}
+		FIELD(created),
+		FIELD(packets),
+		FIELD(bytes),
+		FIELD(last_seen_ms),
+		FIELD(life_s),
+		FIELD(error),
+		FIELD(live_type),
+		FIELD(rule.flow_id),
+		FIELD(rule.cookie),
+		FIELD(rule.priority),
+		FIELD(rule.flags),
+		FIELD(rule.idle_timeout_s),
+		FIELD(rule.hard_timeout_s),
+		FIELD(rule.table),
+#undef FIELD
+	};
+
+	for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		for (unsigned bit = 0; bit < 8 * fields[i].size; bit++) {
+			struct weir_out out = weir_out(bytes, sizeof(bytes));
+			const uint64_t value = 1ULL << bit;
+			struct weir_in in;
+
+			make_entry(&one, 5, 8);
+			one.entry.packets = bit % 2;
+			memcpy(one.bytes + fields[i].at, &value, fields[i].size);
+			weir_wire_put_entry(&out, &one.entry);
+			assert_int_equal(out.at - bytes, weir_wire_entry_bytes(&one.entry));
+			memset(&two, 0xff, sizeof(two));
+			in = weir_in(bytes, (size_t)(out.at - bytes));
+			assert_int_equal(weir_wire_get_entry(&in, &two), 1);
+			assert_memory_equal(&two, &one, weir_entry_bytes(&one.entry));
+			assert_int_equal(weir_wire_get_entry(&in, &two), 0);
+		}
+	}
+}
+
+static void field_that_is_not_there_costs_nothing(void **state)
+{
+	const struct weir_wire_delta delta = change(WEIR_WIRE_PUT, 5);
+
+	make_entry(&one, 35, 40);
+	one.entry.packets = 0;
+	assert_int_equal(weir_wire_delta_bytes(&delta), 1 + 1 + 1 + 18 + 1 + 35 + 40);
+	one.entry.rule.table = 1;
+	assert_int_equal(weir_wire_delta_bytes(&delta), 1 + 1 + 1 + 18 + 1 + 1 + 35 + 40);
+	one.entry.packets = 1;
+	assert_int_equal(weir_wire_delta_bytes(&delta), 1 + 2 + 1 + 18 + 2 + 1 + 35 + 40);
+}
+
+static void head_is_as_small_as_its_term(void **state)
+{
+	static const uint64_t terms[] = {0, 127, 128, 1ULL << 35, UINT64_MAX};
+	static const size_t lens[] = {1, 1, 2, 6, 10};
+
+	for (unsigned i = 0; i < sizeof(terms) / sizeof(terms[0]); i++) {
+		for (uint8_t type = 1; type < WEIR_WIRE_TYPES_COUNT; type++) {
+			const bool ack = type == WEIR_WIRE_ACK;
+			const struct weir_wire_head head = {
+				.type = type, .device_key = ack ? 0 : 0x8877, .term = terms[i]};
+			struct weir_out out = weir_out(bytes, WEIR_WIRE_HEAD_BYTES);
+			struct weir_wire_head back;
+			struct weir_in in;
+
+			weir_wire_put_head(&out, &head);
+			assert_false(out.bad);
+			assert_int_equal(out.at - bytes, 1 + (ack ? 0 : 8) + lens[i]);
+			assert_int_equal(out.at - bytes, weir_wire_head_bytes(&head));
+			in = weir_in(bytes, (size_t)(out.at - bytes));
+			assert_int_equal(weir_wire_get_head(&in, &back), 0);
+			assert_ptr_equal(in.at, in.end);
+			assert_int_equal(back.type, type);
+			assert_int_equal(back.device_key, head.device_key);
+			assert_int_equal(back.term, terms[i]);
+		}
+	}
+}
+
+static void numbers_have_one_encoding(void **state)
+{
+	static const struct {
+		uint8_t bytes[11];
+		size_t len;
+	} bad[] = {
+		{{0x80, 0}, 2},
+		{{0xff, 0}, 2},
+		{{0x80, 0x80, 0}, 3},
+		{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2}, 10},
+		{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x81, 1}, 11},
+		{{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1}, 11},
+	};
+
+	for (unsigned bit = 0; bit < 64; bit++) {
+		for (unsigned off = 0; off < 2; off++) {
+			const uint64_t value = (1ULL << bit) - off;
+			struct weir_out out = weir_out(bytes, WEIR_VARINT_BYTES_MAX);
+			struct weir_in in;
+
+			weir_out_varint(&out, value);
+			assert_false(out.bad);
+			assert_int_equal(out.at - bytes, weir_varint_bytes(value));
+			in = weir_in(bytes, (size_t)(out.at - bytes));
+			assert_int_equal(weir_in_varint(&in), value);
+			assert_false(in.bad);
+			for (size_t len = 0; len < (size_t)(out.at - bytes); len++) {
+				in = weir_in(bytes, len);
+				assert_int_equal(weir_in_varint(&in), 0);
+				assert_true(in.bad);
+			}
+		}
+	}
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct weir_in in = weir_in(bad[i].bytes, bad[i].len);
+
+		weir_in_varint(&in);
+		assert_true(in.bad);
+	}
 }
 
 static void digests_and_seals_come_back_as_they_were(void **state)
@@ -249,44 +401,136 @@ static void every_truncation_is_an_error(void **state)
 	}
 }
 
-static void lengths_that_do_not_hold_together_are_errors(void **state)
+/** An entry in bytes: bits, the length of its body, and the body; seq stands before it. */
+static int entry_reads(uint8_t seq, const uint8_t *bits, size_t bits_len, size_t claimed,
+	const uint8_t *body, size_t body_len)
 {
+	struct weir_out out = weir_out(bytes, sizeof(bytes));
 	struct weir_wire_delta delta;
+	struct weir_in in;
 
-	for (unsigned i = 0; i < 3; i++) {
+	weir_out_u8(&out, seq);
+	weir_out_put(&out, bits, bits_len);
+	weir_out_varint(&out, claimed);
+	weir_out_put(&out, body, body_len);
+	in = weir_in(bytes, (size_t)(out.at - bytes));
+	return weir_wire_get_delta(&in, &delta, &two);
+}
+
+static void entries_that_do_not_hold_together_are_errors(void **state)
+{
+	/* Flow id, created and priority, then no match, then 8 bytes of instructions. */
+	static const uint8_t body[27] = {1, [18] = 0, [19] = 1};
+	/* A table of 1, a match of 2 bytes. */
+	static const uint8_t tabled[22] = {1, [18] = 1, [19] = 2};
+	static const uint8_t put_bits = WEIR_WIRE_PUT, remove_bits = WEIR_WIRE_REMOVE;
+	static const uint8_t tabled_bits = WEIR_WIRE_PUT | 0x10;
+	static const uint8_t tabled_remove = WEIR_WIRE_REMOVE | 0x10;
+	static const uint8_t kinds[] = {0, WEIR_WIRE_PURGE | 4, WEIR_WIRE_PURGE | 0x10};
+	static const uint8_t no_more[] = {WEIR_WIRE_PUT | 0x80, 0};
+	static const uint8_t more[] = {WEIR_WIRE_PUT | 0x80, 1};
+	static const uint8_t more_removed[] = {WEIR_WIRE_REMOVE | 0x80, 1};
+
+	assert_int_equal(entry_reads(1, &put_bits, 1, 27, body, 27), 1);
+	assert_int_equal(entry_reads(1, &put_bits, 1, 19, body, 19), 1);
+	assert_int_equal(entry_reads(1, &remove_bits, 1, 19, body, 19), 1);
+	assert_int_equal(entry_reads(1, &tabled_bits, 1, 22, tabled, 22), 1);
+	assert_int_equal(entry_reads(1, &tabled_remove, 1, 22, tabled, 22), 1);
+	assert_int_equal(entry_reads(1, more, 2, 22, tabled, 22), 1);
+
+	/* No such kind. */
+	for (unsigned i = 0; i < sizeof(kinds); i++)
+		assert_int_equal(entry_reads(1, &kinds[i], 1, 22, tabled, 22), WEIR_ERR);
+	/* A second byte that says nothing. */
+	assert_int_equal(entry_reads(1, no_more, 2, 27, body, 27), WEIR_ERR);
+	/* A rare field that is zero; one that is too long for itself. */
+	assert_int_equal(entry_reads(1, &tabled_bits, 1, 27, body, 27), WEIR_ERR);
+	{
+		static const uint8_t large[23] = {1, [18] = 0x80, [19] = 2, [20] = 2};
+
+		assert_int_equal(entry_reads(1, &tabled_bits, 1, 23, large, 23), WEIR_ERR);
+	}
+	/* Shorter than what is always there; longer than the message. */
+	for (size_t len = 0; len < 19; len++)
+		assert_int_equal(entry_reads(1, &put_bits, 1, len, body, len), WEIR_ERR);
+	assert_int_equal(entry_reads(1, &put_bits, 1, 28, body, 27), WEIR_ERR);
+	assert_int_equal(entry_reads(1, &put_bits, 1, UINT64_MAX, body, 27), WEIR_ERR);
+	/* A match that ends behind the entry. */
+	assert_int_equal(entry_reads(1, &tabled_bits, 1, 21, tabled, 22), WEIR_ERR);
+	/* Of a rule that is gone: instructions, a state, what devices report. */
+	assert_int_equal(entry_reads(1, &remove_bits, 1, 27, body, 27), WEIR_ERR);
+	{
+		static const uint8_t added = WEIR_WIRE_REMOVE | WEIR_FLOW_ADDED << 2;
+
+		assert_int_equal(entry_reads(1, &added, 1, 19, body, 19), WEIR_ERR);
+	}
+	assert_int_equal(entry_reads(1, more_removed, 2, 22, tabled, 22), WEIR_ERR);
+}
+
+/** Match and instructions one byte longer than they may be, and as long as they may be. */
+static void match_or_instructions_over_their_bounds_are_errors(void **state)
+{
+	static const uint8_t fixed[18] = {1};
+
+	for (unsigned i = 0; i < 4; i++) {
+		const size_t match_len = WEIR_MATCH_BYTES_MAX + (i == 1);
+		const size_t instr_len = WEIR_INSTR_BYTES_MAX + (i == 2);
 		struct weir_out out = weir_out(bytes, sizeof(bytes));
 		struct weir_in in;
 
-		make_entry(&one, 20, 16);
-		put(&out, change(WEIR_WIRE_PUT, 9));
-		if (i == 0)
-			bytes[0] = 77; /* kind */
-		if (i == 1)
-			bytes[9]++; /* length */
-		if (i == 2)
-			bytes[11 + offsetof(struct weir_entry, state)] = WEIR_FLOW_STATES_COUNT;
+		weir_out_u8(&out, WEIR_WIRE_PUT);
+		weir_out_varint(
+			&out, sizeof(fixed) + weir_varint_bytes(match_len) + match_len + instr_len);
+		weir_out_put(&out, fixed, sizeof(fixed));
+		weir_out_varint(&out, match_len);
+		memset(weir_out_bytes(&out, match_len + instr_len), 7, match_len + instr_len);
 		in = weir_in(bytes, (size_t)(out.at - bytes));
-		assert_int_equal(weir_wire_get_delta(&in, &delta, &two), WEIR_ERR);
+		assert_int_equal(weir_wire_get_entry(&in, &two), i == 1 || i == 2 ? WEIR_ERR : 1);
 	}
+}
+
+static void change_in_the_place_of_an_entry_is_an_error(void **state)
+{
+	struct weir_wire_delta delta = change(WEIR_WIRE_REMOVE, 9);
+	struct weir_out out = weir_out(bytes, sizeof(bytes));
+	struct weir_in in;
+
+	make_entry(&one, 20, 16);
+	weir_wire_put_delta(&out, &delta);
+	in = weir_in(bytes + 1, (size_t)(out.at - bytes) - 1);
+	assert_int_equal(weir_wire_get_entry(&in, &two), WEIR_ERR);
 }
 
 static void wrong_version_or_type_is_an_error(void **state)
 {
-	struct weir_wire_head head = {.type = WEIR_WIRE_SEAL, .device_key = 1, .term = 2};
+	const struct weir_wire_head head = {.type = WEIR_WIRE_SEAL, .device_key = 1, .term = 2};
+	struct weir_wire_head back;
+	unsigned good = 0;
 
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned first = 0; first < 256; first++) {
 		struct weir_out out = weir_out(bytes, sizeof(bytes));
 		struct weir_in in;
 
 		weir_wire_put_head(&out, &head);
-		if (i == 0)
-			bytes[0]++;
-		if (i == 1)
-			bytes[1] = 0;
-		if (i == 2)
-			bytes[1] = WEIR_WIRE_TYPES_COUNT;
+		bytes[0] = (uint8_t)first;
 		in = weir_in(bytes, WEIR_WIRE_HEAD_BYTES);
-		assert_int_equal(weir_wire_get_head(&in, &head), WEIR_ERR);
+		if (weir_wire_get_head(&in, &back) == 0)
+			good++;
+		else
+			assert_true(first >> 5 != WEIR_WIRE_VERSION || (first & 31) == 0 ||
+				    (first & 31) >= WEIR_WIRE_TYPES_COUNT);
+	}
+	assert_int_equal(good, WEIR_WIRE_TYPES_COUNT - 1);
+	/* A term longer than it need be. */
+	{
+		struct weir_out out = weir_out(bytes, sizeof(bytes));
+		struct weir_in in;
+
+		weir_wire_put_head(&out, &head);
+		out.at[-1] |= 0x80;
+		*out.at = 0;
+		in = weir_in(bytes, (size_t)(out.at - bytes) + 1);
+		assert_int_equal(weir_wire_get_head(&in, &back), WEIR_ERR);
 	}
 }
 
@@ -342,10 +586,16 @@ int main(void)
 		cmocka_unit_test(flow_ids_of_what_comes_next_are_told_without_reading),
 		cmocka_unit_test(purges_that_make_no_sense_are_errors),
 		cmocka_unit_test(counters_come_back_as_they_were),
-		cmocka_unit_test(largest_change_fits_its_bound_and_a_message),
+		cmocka_unit_test(largest_change_reaches_its_bound_and_fits_a_message),
+		cmocka_unit_test(every_field_of_an_entry_comes_back),
+		cmocka_unit_test(field_that_is_not_there_costs_nothing),
+		cmocka_unit_test(head_is_as_small_as_its_term),
+		cmocka_unit_test(numbers_have_one_encoding),
 		cmocka_unit_test(digests_and_seals_come_back_as_they_were),
 		cmocka_unit_test(every_truncation_is_an_error),
-		cmocka_unit_test(lengths_that_do_not_hold_together_are_errors),
+		cmocka_unit_test(entries_that_do_not_hold_together_are_errors),
+		cmocka_unit_test(match_or_instructions_over_their_bounds_are_errors),
+		cmocka_unit_test(change_in_the_place_of_an_entry_is_an_error),
 		cmocka_unit_test(wrong_version_or_type_is_an_error),
 		cmocka_unit_test(random_bytes_never_lead_astray),
 		cmocka_unit_test(types_have_names),

@@ -8,20 +8,36 @@
 
 #define TTL 64
 
-/**
- * Covers the ports and the receiver's key too: no flipped bit brings a frame to another worker.
- * Addresses are compared one by one, with those of the node's record.
- */
-static uint64_t frame_check(const struct weir_frame *frame, uint64_t goal, size_t len)
+/** Addresses are not covered: the receiver compares them with those of the node's record. */
+static uint64_t frame_check(const struct weir_frame *frame, uint64_t known, size_t len)
 {
-	const uint64_t ports = (uint64_t)frame->udp.src_port << 16 | frame->udp.dst_port;
 	const uint8_t *covered = (const uint8_t *)&frame->head + sizeof(frame->head.check);
 
-	return XXH3_64bits(covered, sizeof(frame->head) - sizeof(frame->head.check) + len) ^
-	       (goal + ports * 0x9e3779b97f4a7c15ULL);
+	return XXH3_64bits(covered, sizeof(frame->head) - sizeof(frame->head.check) + len) ^ known;
 }
 
-void weir_frame_init(struct weir_frame *frame, uint64_t cluster, const struct weir_link_end *self,
+uint64_t weir_frame_way(uint64_t cluster, const struct weir_link_end *from, unsigned from_worker,
+	const struct weir_link_end *to, unsigned to_worker)
+{
+	const uint64_t known[] = {htole64(cluster), htole64(from->node_key), htole64(from_worker),
+		htole64(to->node_key), htole64(to_worker)};
+
+	return XXH3_64bits(known, sizeof(known));
+}
+
+uint64_t weir_frame_pair(uint64_t session, uint64_t other)
+{
+	const uint64_t known[] = {htole64(session), htole64(other)};
+
+	return XXH3_64bits(known, sizeof(known));
+}
+
+static uint8_t way_hint(uint64_t way)
+{
+	return (uint8_t)(way >> 56);
+}
+
+void weir_frame_init(struct weir_frame *frame, uint64_t way, const struct weir_link_end *self,
 	unsigned worker, const struct weir_link_end *peer, unsigned peer_worker)
 {
 	memset(frame, 0, sizeof(*frame));
@@ -36,20 +52,17 @@ void weir_frame_init(struct weir_frame *frame, uint64_t cluster, const struct we
 	frame->ip.dst_addr = htobe32(peer->ipv4);
 	frame->udp.src_port = htobe16((uint16_t)(self->udp_port + worker));
 	frame->udp.dst_port = htobe16((uint16_t)(peer->udp_port + peer_worker));
-	frame->head.version = WEIR_FRAME_VERSION;
-	frame->head.worker = (uint8_t)worker;
-	frame->head.cluster = htole64(cluster);
-	frame->head.node = htole64(self->node_key);
+	frame->head.kind = WEIR_FRAME_VERSION << WEIR_FRAME_VERSION_SHIFT;
+	frame->head.hint = way_hint(way);
 }
 
-void weir_frame_seal(struct weir_frame *frame, uint64_t goal, uint16_t len)
+void weir_frame_seal(struct weir_frame *frame, uint64_t known, uint16_t len)
 {
 	frame->ip.total_length = htobe16((uint16_t)(WEIR_FRAME_IP_BYTES + len));
 	frame->ip.hdr_checksum = 0;
 	frame->ip.hdr_checksum = rte_ipv4_cksum(&frame->ip);
 	frame->udp.dgram_len = htobe16((uint16_t)(sizeof(frame->udp) + sizeof(frame->head) + len));
-	frame->head.len = htole16(len);
-	frame->head.check = htole64(frame_check(frame, goal, len));
+	frame->head.check = htole64(frame_check(frame, known, len));
 }
 
 static bool ip_sum_good(const struct rte_ipv4_hdr *ip)
@@ -97,20 +110,29 @@ enum weir_frame_fault weir_frame_address(
 	return WEIR_FRAME_GOOD;
 }
 
-enum weir_frame_fault weir_frame_verify(
-	const struct weir_frame *frame, uint64_t cluster, uint64_t goal)
+/** Bit sets of enum weir_frame_kind that there are. */
+static bool kind_known(unsigned kind)
 {
-	const unsigned len = le16toh(frame->head.len);
+	return kind == WEIR_FRAME_HELLO ||
+	       (kind & ~(unsigned)(WEIR_FRAME_CONTROL | WEIR_FRAME_LATE)) == 0;
+}
 
-	if (frame->head.version != WEIR_FRAME_VERSION || frame->head.key != 0 ||
-		le64toh(frame->head.cluster) != cluster)
+enum weir_frame_fault weir_frame_inspect(const struct weir_frame *frame, uint64_t way)
+{
+	const unsigned kind = weir_frame_kind(frame);
+
+	if (frame->head.kind >> WEIR_FRAME_VERSION_SHIFT != WEIR_FRAME_VERSION ||
+		!kind_known(kind) || frame->head.hint != way_hint(way))
 		return WEIR_FRAME_FOREIGN;
-	if (be16toh(frame->ip.total_length) != WEIR_FRAME_IP_BYTES + len ||
-		be16toh(frame->udp.dgram_len) != sizeof(frame->udp) + sizeof(frame->head) + len)
+	if (be16toh(frame->udp.dgram_len) != be16toh(frame->ip.total_length) - sizeof(frame->ip) ||
+		(kind == WEIR_FRAME_HELLO &&
+			weir_frame_len(frame) != sizeof(struct weir_frame_hello)))
 		return WEIR_FRAME_TRUNCATED;
 	/* Weir's own frames carry no UDP checksum: theirs covers more, and costs less. */
-	if (frame->udp.dgram_cksum != 0 ||
-		le64toh(frame->head.check) != frame_check(frame, goal, len))
-		return WEIR_FRAME_GARBLED;
-	return WEIR_FRAME_GOOD;
+	return frame->udp.dgram_cksum != 0 ? WEIR_FRAME_GARBLED : WEIR_FRAME_GOOD;
+}
+
+bool weir_frame_verify(const struct weir_frame *frame, uint64_t known)
+{
+	return le64toh(frame->head.check) == frame_check(frame, known, weir_frame_len(frame));
 }

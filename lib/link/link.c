@@ -237,6 +237,7 @@ static void fault_count(struct weir_link *link, enum weir_frame_fault fault)
 
 	weir_count(fault == WEIR_FRAME_TRUNCATED ? &stats->bad_truncated
 		   : fault == WEIR_FRAME_GARBLED ? &stats->bad_checksum
+		   : fault == WEIR_FRAME_STALE   ? &stats->bad_stale
 						 : &stats->bad_foreign,
 		1);
 }
@@ -246,24 +247,41 @@ static bool mac_same(const struct rte_ether_addr *mac, const uint8_t *bytes)
 	return memcmp(mac->addr_bytes, bytes, sizeof(mac->addr_bytes)) == 0;
 }
 
-/** The stream that a frame belongs to: its node must be known and speak from its own address. */
-static struct weir_stream *frame_stream(
-	const struct weir_link *link, const struct weir_frame *frame)
+/** The stream to whose peer the addresses of a frame belong, or NULL. */
+static struct weir_stream *address_stream(
+	const struct weir_peer *peer, const struct weir_frame *frame)
 {
-	const unsigned worker = frame->head.worker;
-	const uint64_t node_key = le64toh(frame->head.node);
+	const unsigned worker = (unsigned)be16toh(frame->udp.src_port) - peer->end.udp_port;
+
+	return peer->set && worker < WEIR_WORKERS_MAX &&
+			       frame->ip.src_addr == htobe32(peer->end.ipv4) &&
+			       mac_same(&frame->eth.src_addr, peer->end.mac)
+		       ? peer->streams[worker]
+		       : NULL;
+}
+
+/**
+ * The stream that a frame belongs to: its node must be known and speak from its own address. Two
+ * that are known by one address, as when a node took the place of another, tell by the check.
+ */
+static enum weir_frame_fault frame_find(
+	const struct weir_link *link, const struct weir_frame *frame, struct weir_stream **stream)
+{
+	enum weir_frame_fault fault = WEIR_FRAME_FOREIGN;
 
 	for (unsigned i = 0; i < WEIR_NODES_MAX; i++) {
-		const struct weir_peer *peer = &link->peers[i];
+		enum weir_frame_fault found;
 
-		if (!peer->set || peer->end.node_key != node_key)
+		*stream = address_stream(&link->peers[i], frame);
+		if (*stream == NULL)
 			continue;
-		if (worker < WEIR_WORKERS_MAX && frame->ip.src_addr == htobe32(peer->end.ipv4) &&
-			mac_same(&frame->eth.src_addr, peer->end.mac) &&
-			be16toh(frame->udp.src_port) == peer->end.udp_port + worker)
-			return peer->streams[worker];
+		found = weir_stream_verify(*stream, frame);
+		if (found == WEIR_FRAME_GOOD)
+			return found;
+		if (found != WEIR_FRAME_FOREIGN)
+			fault = found;
 	}
-	return NULL;
+	return fault;
 }
 
 /** Whose the frame is. @return NULL where it is nobody's here: steered, or counted and freed */
@@ -282,15 +300,13 @@ static struct weir_stream *frame_sort(struct weir_link *link, struct rte_mbuf *m
 		fault = WEIR_FRAME_FOREIGN;
 	}
 	if (fault == WEIR_FRAME_GOOD)
-		fault = weir_frame_verify(rte_pktmbuf_mtod(mbuf, const struct weir_frame *),
-			link->conf.cluster_key, link->conf.self.node_key);
+		fault = frame_find(
+			link, rte_pktmbuf_mtod(mbuf, const struct weir_frame *), &stream);
 	if (fault == WEIR_FRAME_GOOD)
-		stream = frame_stream(link, rte_pktmbuf_mtod(mbuf, const struct weir_frame *));
-	if (stream == NULL) {
-		fault_count(link, fault != WEIR_FRAME_GOOD ? fault : WEIR_FRAME_FOREIGN);
-		rte_pktmbuf_free(mbuf);
-	}
-	return stream;
+		return stream;
+	fault_count(link, fault);
+	rte_pktmbuf_free(mbuf);
+	return NULL;
 }
 
 static void frame_receive(struct weir_link *link, struct rte_mbuf *mbuf)

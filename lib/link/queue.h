@@ -16,8 +16,18 @@
 /** Size of a queue at first; a power of two. */
 #define WEIR_QUEUE_BYTES_MIN (64U << 10)
 
-/** Bytes that stand before each message in the queue, and in frames: its length. */
-#define WEIR_QUEUE_PREFIX 2
+/**
+ * Before each message its length stands, in the queue and in frames: one byte below 128; else two,
+ * the lower seven bits first, with the top bit set.
+ */
+#define WEIR_QUEUE_PREFIX_MAX   2
+#define WEIR_QUEUE_PREFIX_SHORT 0x7f /**< the longest message with one byte */
+
+/** Bytes that the length of a message takes. */
+static inline size_t weir_queue_prefix(size_t len)
+{
+	return len <= WEIR_QUEUE_PREFIX_SHORT ? 1 : WEIR_QUEUE_PREFIX_MAX;
+}
 
 struct weir_queue {
 	uint8_t *bytes;

@@ -29,34 +29,44 @@ uint32_t weir_receiver_reset(struct weir_receiver *receiver)
 	return kept_count;
 }
 
-/** Length of the message whose prefix stands at `bytes`; 0 where no message has it. */
-static size_t message_len(const uint8_t *bytes)
+/**
+ * Reads the length of the message that begins at `bytes`, of which there are one or more.
+ * @return bytes that the length takes; 0 where more are needed; -1 where no message has it
+ */
+static int prefix_read(const uint8_t *bytes, size_t left, size_t *len)
 {
-	uint16_t len;
-
-	memcpy(&len, bytes, sizeof(len));
-	len = le16toh(len);
-	return len <= WEIR_MESSAGE_BYTES_MAX ? len : 0;
+	*len = bytes[0] & WEIR_QUEUE_PREFIX_SHORT;
+	if (bytes[0] <= WEIR_QUEUE_PREFIX_SHORT)
+		return *len == 0 ? -1 : 1;
+	if (left < WEIR_QUEUE_PREFIX_MAX)
+		return 0;
+	*len |= (size_t)bytes[1] << 7;
+	return bytes[1] == 0 || *len > WEIR_MESSAGE_BYTES_MAX ? -1 : WEIR_QUEUE_PREFIX_MAX;
 }
 
-/** Bytes up to the next point where the partial message's state is known to change. */
-static size_t partial_wants(const struct weir_receiver *receiver)
+/**
+ * Adds to the message that began in an earlier frame, and gives it to the sink when it is whole.
+ * @return bytes taken; -1 where they are no message
+ */
+static int partial_add(struct weir_receiver *receiver, const uint8_t *bytes, size_t len,
+	weir_receiver_sink *sink, void *ctx)
 {
-	const size_t prefix = WEIR_QUEUE_PREFIX;
-	const size_t have = receiver->partial_len;
+	size_t message, wants = 1;
+	const int prefix = prefix_read(receiver->partial, receiver->partial_len, &message);
 
-	return (have < prefix ? prefix : prefix + message_len(receiver->partial)) - have;
-}
-
-/** Adds to the message that began in an earlier frame. @return bytes taken */
-static size_t partial_add(struct weir_receiver *receiver, const uint8_t *bytes, size_t len)
-{
-	const size_t wants = partial_wants(receiver);
-	const size_t taken = len < wants ? len : wants;
-
-	memcpy(receiver->partial + receiver->partial_len, bytes, taken);
-	receiver->partial_len += (uint32_t)taken;
-	return taken;
+	if (prefix > 0)
+		wants = (size_t)prefix + message - receiver->partial_len;
+	if (wants > len)
+		wants = len;
+	memcpy(receiver->partial + receiver->partial_len, bytes, wants);
+	receiver->partial_len += (uint32_t)wants;
+	if (prefix == 0)
+		return prefix_read(receiver->partial, receiver->partial_len, &message) < 0 ? -1 : 1;
+	if (receiver->partial_len == (size_t)prefix + message) {
+		sink(ctx, receiver->partial + prefix, message);
+		receiver->partial_len = 0;
+	}
+	return (int)wants;
 }
 
 int weir_receiver_take(struct weir_receiver *receiver, const uint8_t *bytes, size_t len,
@@ -65,32 +75,29 @@ int weir_receiver_take(struct weir_receiver *receiver, const uint8_t *bytes, siz
 	const uint8_t *const end = bytes + len;
 	int messages_count = 0;
 
+	while (bytes < end && receiver->partial_len > 0) {
+		const int taken = partial_add(receiver, bytes, (size_t)(end - bytes), sink, ctx);
+
+		if (taken < 0)
+			return -1;
+		bytes += taken;
+		messages_count += receiver->partial_len == 0;
+	}
 	while (bytes < end) {
 		const size_t left = (size_t)(end - bytes);
+		size_t message;
+		const int prefix = prefix_read(bytes, left, &message);
 
-		if (receiver->partial_len == 0 && left >= WEIR_QUEUE_PREFIX) {
-			const size_t message = message_len(bytes);
-
-			if (message == 0)
-				return -1;
-			if (left >= WEIR_QUEUE_PREFIX + message) {
-				sink(ctx, bytes + WEIR_QUEUE_PREFIX, message);
-				bytes += WEIR_QUEUE_PREFIX + message;
-				messages_count++;
-				continue;
-			}
-		}
-		bytes += partial_add(receiver, bytes, left);
-		if (receiver->partial_len < WEIR_QUEUE_PREFIX)
-			continue;
-		if (message_len(receiver->partial) == 0)
+		if (prefix < 0)
 			return -1;
-		if (partial_wants(receiver) == 0) {
-			sink(ctx, receiver->partial + WEIR_QUEUE_PREFIX,
-				receiver->partial_len - WEIR_QUEUE_PREFIX);
-			receiver->partial_len = 0;
-			messages_count++;
+		if (prefix == 0 || left < (size_t)prefix + message) {
+			memcpy(receiver->partial, bytes, left);
+			receiver->partial_len = (uint32_t)left;
+			break;
 		}
+		sink(ctx, bytes + prefix, message);
+		bytes += (size_t)prefix + message;
+		messages_count++;
 	}
 	return messages_count;
 }

@@ -27,7 +27,7 @@ struct weir_receiver {
 	struct rte_mbuf *kept[WEIR_WINDOW_FRAMES_MAX]; /**< cut down to their payload */
 
 	uint32_t partial_len; /**< bytes of a message that ends in a later frame, with its prefix */
-	uint8_t partial[WEIR_QUEUE_PREFIX + WEIR_MESSAGE_BYTES_MAX];
+	uint8_t partial[WEIR_QUEUE_PREFIX_MAX + WEIR_MESSAGE_BYTES_MAX];
 };
 
 /** Where whole messages go. */

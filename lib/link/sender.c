@@ -6,13 +6,14 @@
 #include "base/limits.h"
 #include "link/sender.h"
 
-_Static_assert(WEIR_MESSAGE_BYTES_MAX <= UINT16_MAX, "a message's length is 16 bits on the wire");
+_Static_assert(WEIR_MESSAGE_BYTES_MAX < 1 << 15, "a message's length is 15 bits on the wire");
+_Static_assert(WEIR_ACK_DELAY_NS * 4 <= WEIR_RTO_NS_MIN, "what waits is not taken for lost");
 
 int weir_sender_init(struct weir_sender *sender, size_t queue_bytes, size_t payload_bytes)
 {
-	/* The bound counts message bytes; with messages of one byte the queue holds three for each.
+	/* The bound counts message bytes; with messages of one byte the queue holds two for each.
 	 */
-	const int err = weir_queue_init(&sender->queue, queue_bytes * (1 + WEIR_QUEUE_PREFIX));
+	const int err = weir_queue_init(&sender->queue, queue_bytes * (1 + weir_queue_prefix(1)));
 
 	if (err != 0)
 		return err;
@@ -47,13 +48,18 @@ void weir_sender_reset(struct weir_sender *sender)
 void weir_sender_put(struct weir_sender *sender, const void *bytes, size_t len)
 {
 	struct weir_queue *queue = &sender->queue;
-	const uint16_t prefix = htole16((uint16_t)len);
+	const size_t prefix_len = weir_queue_prefix(len);
+	uint8_t prefix[WEIR_QUEUE_PREFIX_MAX] = {(uint8_t)len};
 
-	if (queue->size - weir_queue_used(queue) < len + WEIR_QUEUE_PREFIX)
-		weir_queue_grow(queue, len + WEIR_QUEUE_PREFIX);
-	weir_queue_write(queue, queue->tail, &prefix, WEIR_QUEUE_PREFIX);
-	weir_queue_write(queue, queue->tail + WEIR_QUEUE_PREFIX, bytes, len);
-	queue->tail += len + WEIR_QUEUE_PREFIX;
+	if (prefix_len > 1) {
+		prefix[0] |= WEIR_QUEUE_PREFIX_SHORT + 1;
+		prefix[1] = (uint8_t)(len >> 7);
+	}
+	if (queue->size - weir_queue_used(queue) < len + prefix_len)
+		weir_queue_grow(queue, len + prefix_len);
+	weir_queue_write(queue, queue->tail, prefix, prefix_len);
+	weir_queue_write(queue, queue->tail + prefix_len, bytes, len);
+	queue->tail += len + prefix_len;
 	sender->room -= len;
 }
 
@@ -72,13 +78,16 @@ static void state_set(
 	sent->state = (uint8_t)state;
 }
 
-/** Retransmission timeout (RFC 6298), bounded. */
+/** Retransmission timeout (RFC 6298), bounded; what an acknowledgement may wait is within it. */
 static uint64_t timeout_ns(const struct weir_sender *sender)
 {
-	uint64_t ns = sender->rtt_ns + 4 * sender->rtt_dev_ns;
+	uint64_t ns = 4 * sender->rtt_dev_ns;
 
+	if (ns < 2 * WEIR_ACK_DELAY_NS)
+		ns = 2 * WEIR_ACK_DELAY_NS;
+	ns += sender->rtt_ns;
 	if (ns < WEIR_RTO_NS_MIN)
-		ns = WEIR_RTO_NS_MIN;
+		ns = sender->rtt_ns != 0 ? WEIR_RTO_NS_MIN : WEIR_RTO_NS_FIRST;
 	for (unsigned i = 0; i < sender->backoff && ns < WEIR_RTO_NS_MAX; i++)
 		ns *= 2;
 	return ns < WEIR_RTO_NS_MAX ? ns : WEIR_RTO_NS_MAX;
@@ -99,6 +108,15 @@ static void rtt_sample(struct weir_sender *sender, uint64_t ns)
 		sender->rtt_ns = 1;
 }
 
+/** The way there and back took `ns`; in that, a late acknowledgement has waited for some time. */
+static void rtt_take(struct weir_sender *sender, uint64_t ns, bool late)
+{
+	if (late)
+		ns = ns > WEIR_ACK_DELAY_NS ? ns - WEIR_ACK_DELAY_NS : 0;
+	if (!late || sender->rtt_ns == 0 || ns > sender->rtt_ns)
+		rtt_sample(sender, ns);
+}
+
 static void window_grow(struct weir_sender *sender, uint64_t frames_count)
 {
 	if (!sender->limited || sender->window >= WEIR_WINDOW_FRAMES_MAX)
@@ -115,17 +133,27 @@ static void window_grow(struct weir_sender *sender, uint64_t frames_count)
 		sender->window = WEIR_WINDOW_FRAMES_MAX;
 }
 
-/** The peer has all frames before `ack`. */
-static void ack_advance(struct weir_sender *sender, uint64_t ack, uint32_t seen, uint64_t now_ns)
+/** From when on the oldest frame waits: since the peer was last heard to go on, or it was sent. */
+static uint64_t wait_since_ns(struct weir_sender *sender, bool late, uint64_t now_ns)
+{
+	const struct weir_sent *oldest = sent_at(sender, sender->una);
+	const uint64_t heard_ns = now_ns - (late ? WEIR_ACK_DELAY_NS : 0);
+
+	return late && sender->una < sender->next && oldest->sent_ns > heard_ns ? oldest->sent_ns
+										: heard_ns;
+}
+
+/** The peer has all frames before ack->ack. */
+static void ack_advance(struct weir_sender *sender, const struct weir_ack *ack, uint64_t now_ns)
 {
 	struct weir_queue *queue = &sender->queue;
-	const struct weir_sent *newest = sent_at(sender, ack - 1);
-	const uint64_t frames_count = ack - sender->una;
+	const struct weir_sent *newest = sent_at(sender, ack->ack - 1);
+	const uint64_t frames_count = ack->ack - sender->una;
 	size_t room;
 
-	if (newest->order == seen && now_ns >= newest->sent_ns)
-		rtt_sample(sender, now_ns - newest->sent_ns);
-	for (; sender->una < ack; sender->una++) {
+	if (newest->order == ack->seen && now_ns >= newest->sent_ns)
+		rtt_take(sender, now_ns - newest->sent_ns, ack->late);
+	for (; sender->una < ack->ack; sender->una++) {
 		struct weir_sent *sent = sent_at(sender, sender->una);
 
 		state_set(sender, sent, WEIR_SENT_SACKED);
@@ -140,19 +168,19 @@ static void ack_advance(struct weir_sender *sender, uint64_t ack, uint32_t seen,
 	if (queue->head == queue->tail)
 		queue->head = queue->tail = sender->cut = 0;
 	sender->backoff = 0;
-	sender->timer_ns = now_ns + timeout_ns(sender);
+	sender->timer_ns = wait_since_ns(sender, ack->late, now_ns) + timeout_ns(sender);
 	window_grow(sender, frames_count);
 }
 
-static void sack_take(
-	struct weir_sender *sender, uint64_t ack, const uint8_t *sacks, unsigned sacks_count)
+static void sack_take(struct weir_sender *sender, const struct weir_ack *ack)
 {
-	for (unsigned i = 0; i < sacks_count; i++) {
+	for (unsigned i = 0; i < ack->sacks_count; i++) {
 		uint64_t word;
 
-		memcpy(&word, sacks + i * sizeof(word), sizeof(word));
+		memcpy(&word, ack->sacks + i * sizeof(word), sizeof(word));
 		for (word = le64toh(word); word != 0; word &= word - 1) {
-			const uint64_t seq = ack + 1 + i * 64 + (unsigned)__builtin_ctzll(word);
+			const uint64_t seq =
+				ack->ack + 1 + i * 64 + (unsigned)__builtin_ctzll(word);
 
 			if (seq > sender->una && seq < sender->next)
 				state_set(sender, sent_at(sender, seq), WEIR_SENT_SACKED);
@@ -160,19 +188,18 @@ static void sack_take(
 	}
 }
 
-bool weir_sender_acked(struct weir_sender *sender, uint64_t ack, uint32_t seen,
-	const uint8_t *sacks, unsigned sacks_count, uint64_t now_ns)
+bool weir_sender_acked(struct weir_sender *sender, const struct weir_ack *ack, uint64_t now_ns)
 {
-	if (ack > sender->next || (int32_t)(seen - sender->order) > 0)
+	if (ack->ack > sender->next || (int32_t)(ack->seen - sender->order) > 0)
 		return false;
-	if ((int32_t)(seen - sender->seen) > 0) {
-		sender->seen = seen;
+	if ((int32_t)(ack->seen - sender->seen) > 0) {
+		sender->seen = ack->seen;
 		sender->news = true;
 	}
-	if (ack > sender->una)
-		ack_advance(sender, ack, seen, now_ns);
-	if (sacks_count > 0)
-		sack_take(sender, ack, sacks, sacks_count);
+	if (ack->ack > sender->una)
+		ack_advance(sender, ack, now_ns);
+	if (ack->sacks_count > 0)
+		sack_take(sender, ack);
 	return true;
 }
 

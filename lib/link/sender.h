@@ -28,8 +28,17 @@
 /** Later transmissions that must have arrived until a frame counts as lost. */
 #define WEIR_REORDER_FRAMES 3
 
-#define WEIR_RTO_NS_MIN (1 * WEIR_NS_PER_MS)
-#define WEIR_RTO_NS_MAX (50 * WEIR_NS_PER_MS)
+/**
+ * How long an acknowledgement waits for a frame of messages on which it can ride, at most: far less
+ * than until the frame would be sent again. It does not wait once so many frames have come since
+ * the last one (half of the smallest window), nor where a frame came early or twice.
+ */
+#define WEIR_ACK_DELAY_NS (200 * WEIR_NS_PER_US)
+#define WEIR_ACK_FRAMES   (WEIR_WINDOW_FRAMES_MIN / 2)
+
+#define WEIR_RTO_NS_MIN   (1 * WEIR_NS_PER_MS)
+#define WEIR_RTO_NS_FIRST (2 * WEIR_NS_PER_MS) /**< until a way there and back was measured */
+#define WEIR_RTO_NS_MAX   (50 * WEIR_NS_PER_MS)
 
 enum weir_sent_state {
 	WEIR_SENT_FLYING,
@@ -87,12 +96,17 @@ void weir_sender_reset(struct weir_sender *sender);
 /** Queues a message; the caller has looked at sender->room. */
 void weir_sender_put(struct weir_sender *sender, const void *bytes, size_t len);
 
-/**
- * Takes an acknowledgement: all frames before `ack`, and those named in `sacks_count` words.
- * @return false where it names what was never sent
- */
-bool weir_sender_acked(struct weir_sender *sender, uint64_t ack, uint32_t seen,
-	const uint8_t *sacks, unsigned sacks_count, uint64_t now_ns);
+/** What a frame acknowledges. */
+struct weir_ack {
+	uint64_t ack;  /**< all frames before this one */
+	uint32_t seen; /**< greatest order that has arrived */
+	bool late;     /**< it has waited, WEIR_ACK_DELAY_NS at most */
+	const uint8_t *sacks;
+	unsigned sacks_count; /**< words of the selective acknowledgement */
+};
+
+/** Takes an acknowledgement. @return false where it names what was never sent */
+bool weir_sender_acked(struct weir_sender *sender, const struct weir_ack *ack, uint64_t now_ns);
 
 /** The frame to be sent now, 0 for none; weir_sender_frame and weir_sender_sent follow. */
 uint64_t weir_sender_due(struct weir_sender *sender, uint64_t now_ns);

@@ -19,11 +19,25 @@ static uint64_t session_number(struct weir_link *link)
 	return link->conf.self.incarnation << WEIR_SESSION_BITS | ++link->sessions_count;
 }
 
+static void pairs_set(struct weir_stream *stream)
+{
+	stream->pair_in = weir_frame_pair(stream->theirs, stream->mine);
+	stream->pair_out = weir_frame_pair(stream->mine, stream->theirs);
+}
+
+static void acks_reset(struct weir_stream *stream)
+{
+	stream->ack_count = 0;
+	stream->ack_now = stream->answer_due = false;
+}
+
 /** Takes a new own number and forgets all of the session before. */
 static void session_renew(struct weir_stream *stream)
 {
 	stream->mine = session_number(stream->link);
-	stream->up = stream->ack_due = stream->answer_due = false;
+	pairs_set(stream);
+	stream->up = false;
+	acks_reset(stream);
 	stream->hello_at_ns = 0;
 	stream->hello_pause_ns = WEIR_HELLO_NS_MIN;
 	weir_sender_reset(&stream->sender);
@@ -47,36 +61,73 @@ static void session_begin(struct weir_stream *stream)
 	link->ops.up(link->ctx, stream->peer, stream->worker, stream->incarnation);
 }
 
-/** Rules A to D of the header. @return whether the frame belongs to the session that is up now */
-static bool session_hear(struct weir_stream *stream, const struct weir_frame_head *head)
+/** The session to which a frame belongs is this one. */
+static void session_meet(struct weir_stream *stream)
 {
-	const uint64_t session = le64toh(head->session);
-	const uint64_t other = le64toh(head->other);
+	if (!stream->up)
+		session_begin(stream);
+}
+
+static void stale_count(const struct weir_stream *stream)
+{
+	weir_count(&stream->link->stats.bad_stale, 1);
+}
+
+/** Rules A to D of the header, for a frame that carries both numbers. */
+static void hello_take(struct weir_stream *stream, const struct weir_frame_hello *hello)
+{
+	const uint64_t session = le64toh(hello->session);
 
 	if (session >> WEIR_SESSION_BITS != stream->incarnation || session < stream->theirs ||
 		stream->mine == 0) {
-		weir_count(&stream->link->stats.bad_stale, 1);
-		return false;
+		stale_count(stream);
+		return;
 	}
 	if (session > stream->theirs) {
 		if (stream->up)
 			session_end(stream);
 		stream->theirs = session;
+		pairs_set(stream);
 		stream->hello_pause_ns = WEIR_HELLO_NS_MIN;
 	}
-	if (other != stream->mine) {
+	if (le64toh(hello->other) == stream->mine)
+		session_meet(stream);
+	else if (stream->up) {
 		/* Once up, the peer is known to know our number: this frame was sent before. */
-		if (stream->up)
-			weir_count(&stream->link->stats.bad_stale, 1);
-		else
-			stream->answer_due = true;
-		return false;
+		stale_count(stream);
+		return;
 	}
-	if (!stream->up)
-		session_begin(stream);
-	if ((head->kind & WEIR_FRAME_HELLO) != 0)
-		stream->answer_due = true;
-	return true;
+	stream->answer_due = true;
+}
+
+static uint64_t frame_seq(const struct weir_stream *stream, const struct weir_frame *frame)
+{
+	return (weir_frame_kind(frame) & WEIR_FRAME_CONTROL) != 0
+		       ? 0
+		       : weir_frame_number(stream->receiver.expected, le16toh(frame->head.seq));
+}
+
+static uint64_t frame_ack(const struct weir_stream *stream, const struct weir_frame *frame)
+{
+	return weir_frame_number(stream->sender.una, le16toh(frame->head.ack));
+}
+
+enum weir_frame_fault weir_stream_verify(
+	const struct weir_stream *stream, const struct weir_frame *frame)
+{
+	const enum weir_frame_fault fault = weir_frame_inspect(frame, stream->way_in);
+	uint64_t known = stream->way_in;
+
+	if (fault != WEIR_FRAME_GOOD)
+		return fault;
+	if (weir_frame_kind(frame) != WEIR_FRAME_HELLO) {
+		if (stream->mine == 0 || stream->theirs == 0 ||
+			le16toh(frame->head.tag) != weir_frame_tag(stream->pair_in))
+			return WEIR_FRAME_STALE;
+		known ^= stream->pair_in ^
+			 weir_frame_numbers(frame_seq(stream, frame), frame_ack(stream, frame));
+	}
+	return weir_frame_verify(frame, known) ? WEIR_FRAME_GOOD : WEIR_FRAME_GARBLED;
 }
 
 static void message_sink(void *ctx, const void *bytes, size_t len)
@@ -134,24 +185,36 @@ static bool early_take(struct weir_stream *stream, uint64_t seq, struct rte_mbuf
 	return true;
 }
 
+/** A frame of messages has come, and waits for its acknowledgement. */
+static void ack_owe(struct weir_stream *stream, uint64_t seq, uint32_t order)
+{
+	struct weir_receiver *receiver = &stream->receiver;
+
+	if (stream->ack_count++ == 0)
+		stream->ack_at_ns = stream->link->now_ns + WEIR_ACK_DELAY_NS;
+	if ((int32_t)(order - receiver->seen) > 0) {
+		receiver->seen = order;
+		stream->ack_late = false;
+	}
+	/* The sender has something to learn from it, or to unlearn. */
+	stream->ack_now |= seq != receiver->expected || receiver->kept_count > 0;
+}
+
 /** Takes a frame of messages. @return whether the mbuf was taken */
 static bool data_take(
 	struct weir_stream *stream, const struct weir_frame *frame, struct rte_mbuf *mbuf)
 {
 	struct weir_receiver *receiver = &stream->receiver;
-	const uint64_t seq = le64toh(frame->head.seq);
-	const uint32_t order = le32toh(frame->head.order);
+	const uint64_t seq = frame_seq(stream, frame);
 
-	stream->ack_due = true;
-	if ((int32_t)(order - receiver->seen) > 0)
-		receiver->seen = order;
+	ack_owe(stream, seq, le32toh(frame->head.order));
 	if (seq < receiver->expected) {
 		weir_count(&stream->link->stats.duplicates, 1);
 		return false;
 	}
 	if (seq > receiver->expected)
 		return early_take(stream, seq, mbuf);
-	if (payload_take(stream, frame->payload, le16toh(frame->head.len)))
+	if (payload_take(stream, frame->payload, weir_frame_len(frame)))
 		kept_take(stream);
 	return false;
 }
@@ -160,15 +223,23 @@ static bool data_take(
 static bool frame_take(struct weir_stream *stream, struct rte_mbuf *mbuf)
 {
 	const struct weir_frame *frame = rte_pktmbuf_mtod(mbuf, const struct weir_frame *);
-	const struct weir_frame_head *head = &frame->head;
-	const bool control = (head->kind & WEIR_FRAME_CONTROL) != 0;
-	const unsigned sacks_count = control ? le16toh(head->len) / (unsigned)sizeof(uint64_t) : 0;
+	const unsigned kind = weir_frame_kind(frame);
+	const bool control = (kind & WEIR_FRAME_CONTROL) != 0;
+	const struct weir_ack ack = {
+		.ack = frame_ack(stream, frame),
+		.seen = le32toh(frame->head.seen),
+		.late = (kind & WEIR_FRAME_LATE) != 0,
+		.sacks = frame->payload,
+		.sacks_count = control ? weir_frame_len(frame) / (unsigned)sizeof(uint64_t) : 0,
+	};
 
-	if (!session_hear(stream, head))
+	if (kind == WEIR_FRAME_HELLO) {
+		hello_take(stream, (const struct weir_frame_hello *)frame->payload);
 		return false;
-	if (!weir_sender_acked(&stream->sender, le64toh(head->ack), le32toh(head->seen),
-		    frame->payload, sacks_count, stream->link->now_ns)) {
-		weir_count(&stream->link->stats.bad_stale, 1);
+	}
+	session_meet(stream);
+	if (!weir_sender_acked(&stream->sender, &ack, stream->link->now_ns)) {
+		stale_count(stream);
 		return false;
 	}
 	return !control && data_take(stream, frame, mbuf);
@@ -180,12 +251,11 @@ void weir_stream_receive(struct weir_stream *stream, struct rte_mbuf *mbuf)
 		rte_pktmbuf_free(mbuf);
 }
 
-/** A frame with all but its payload; NULL where there is no memory, and nothing more goes out. */
-static struct rte_mbuf *frame_new(struct weir_stream *stream, unsigned kind)
+/** A frame of no kind yet, without payload; NULL where there is no memory: no more goes out. */
+static struct rte_mbuf *frame_new(struct weir_stream *stream)
 {
 	struct weir_link *link = stream->link;
 	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(link->conf.pool);
-	struct weir_frame *frame;
 
 	if (mbuf == NULL) {
 		weir_count(&link->stats.no_mbuf, 1);
@@ -194,22 +264,17 @@ static struct rte_mbuf *frame_new(struct weir_stream *stream, unsigned kind)
 		link->blocked = true;
 		return NULL;
 	}
-	frame = rte_pktmbuf_mtod(mbuf, struct weir_frame *);
-	memcpy(frame, &stream->blank, sizeof(*frame));
-	frame->head.kind = (uint8_t)kind;
-	frame->head.session = htole64(stream->mine);
-	frame->head.other = htole64(stream->theirs);
-	frame->head.ack = htole64(stream->receiver.expected);
-	frame->head.seen = htole32(stream->receiver.seen);
+	memcpy(rte_pktmbuf_mtod(mbuf, void *), &stream->blank, sizeof(stream->blank));
 	return mbuf;
 }
 
-static void frame_send(struct weir_stream *stream, struct rte_mbuf *mbuf, size_t len)
+static void frame_send(
+	struct weir_stream *stream, struct rte_mbuf *mbuf, uint64_t known, size_t len)
 {
 	struct weir_link *link = stream->link;
 
-	weir_frame_seal(
-		rte_pktmbuf_mtod(mbuf, struct weir_frame *), stream->peer_key, (uint16_t)len);
+	weir_frame_seal(rte_pktmbuf_mtod(mbuf, struct weir_frame *), stream->way_out ^ known,
+		(uint16_t)len);
 	mbuf->data_len = (uint16_t)(sizeof(struct weir_frame) + len);
 	mbuf->pkt_len = mbuf->data_len;
 	link->tx[link->tx_count++] = mbuf;
@@ -217,18 +282,48 @@ static void frame_send(struct weir_stream *stream, struct rte_mbuf *mbuf, size_t
 		weir_link_push(link);
 }
 
-static void control_send(struct weir_stream *stream, unsigned kind)
+/** A frame of the session that is up: it carries the acknowledgement. */
+static void session_send(
+	struct weir_stream *stream, struct rte_mbuf *mbuf, unsigned kind, uint64_t seq, size_t len)
 {
-	struct rte_mbuf *mbuf = frame_new(stream, WEIR_FRAME_CONTROL | kind);
-	struct weir_frame *frame;
+	struct weir_frame_head *head = &rte_pktmbuf_mtod(mbuf, struct weir_frame *)->head;
+	const uint64_t ack = stream->receiver.expected;
+
+	head->kind |= (uint8_t)(kind | (stream->ack_late ? WEIR_FRAME_LATE : 0));
+	head->tag = htole16(weir_frame_tag(stream->pair_out));
+	head->seq = htole16((uint16_t)seq);
+	head->ack = htole16((uint16_t)ack);
+	head->seen = htole32(stream->receiver.seen);
+	frame_send(stream, mbuf, stream->pair_out ^ weir_frame_numbers(seq, ack), len);
+}
+
+static void control_send(struct weir_stream *stream)
+{
+	struct rte_mbuf *mbuf = frame_new(stream);
 	unsigned words_count;
 
 	if (mbuf == NULL)
 		return;
+	words_count = weir_receiver_sacks(&stream->receiver,
+		rte_pktmbuf_mtod(mbuf, struct weir_frame *)->payload, WEIR_SACK_WORDS_MAX);
+	session_send(stream, mbuf, WEIR_FRAME_CONTROL, 0, words_count * sizeof(uint64_t));
+	acks_reset(stream);
+}
+
+static void hello_send(struct weir_stream *stream)
+{
+	struct rte_mbuf *mbuf = frame_new(stream);
+	const struct weir_frame_hello hello = {
+		.session = htole64(stream->mine), .other = htole64(stream->theirs)};
+	struct weir_frame *frame;
+
+	if (mbuf == NULL)
+		return;
 	frame = rte_pktmbuf_mtod(mbuf, struct weir_frame *);
-	words_count = weir_receiver_sacks(&stream->receiver, frame->payload, WEIR_SACK_WORDS_MAX);
-	frame_send(stream, mbuf, words_count * sizeof(uint64_t));
-	stream->ack_due = stream->answer_due = false;
+	frame->head.kind |= WEIR_FRAME_HELLO;
+	memcpy(frame->payload, &hello, sizeof(hello));
+	frame_send(stream, mbuf, 0, sizeof(hello));
+	stream->answer_due = false;
 }
 
 static void hello_flush(struct weir_stream *stream)
@@ -237,7 +332,7 @@ static void hello_flush(struct weir_stream *stream)
 
 	if (stream->mine == 0 || (!stream->answer_due && now_ns < stream->hello_at_ns))
 		return;
-	control_send(stream, WEIR_FRAME_HELLO);
+	hello_send(stream);
 	stream->hello_at_ns = now_ns + stream->hello_pause_ns;
 	stream->hello_pause_ns *= 2;
 	if (stream->hello_pause_ns > WEIR_HELLO_NS_MAX)
@@ -247,7 +342,7 @@ static void hello_flush(struct weir_stream *stream)
 static void data_send(struct weir_stream *stream, uint64_t seq)
 {
 	struct weir_sender *sender = &stream->sender;
-	struct rte_mbuf *mbuf = frame_new(stream, WEIR_FRAME_DATA);
+	struct rte_mbuf *mbuf = frame_new(stream);
 	const struct weir_sent *sent;
 	struct weir_frame *frame;
 
@@ -258,12 +353,17 @@ static void data_send(struct weir_stream *stream, uint64_t seq)
 	sent = weir_sender_frame(sender, seq);
 	frame = rte_pktmbuf_mtod(mbuf, struct weir_frame *);
 	weir_queue_read(&sender->queue, sent->position, frame->payload, sent->len);
-	frame->head.seq = htole64(seq);
 	frame->head.order = htole32(weir_sender_sent(sender, seq, stream->link->now_ns));
-	frame_send(stream, mbuf, sent->len);
+	session_send(stream, mbuf, WEIR_FRAME_DATA, seq, sent->len);
 	/* It carries the acknowledgement too, but not the selective one. */
 	if (stream->receiver.kept_count == 0)
-		stream->ack_due = stream->answer_due = false;
+		acks_reset(stream);
+}
+
+static bool ack_due(const struct weir_stream *stream)
+{
+	return stream->answer_due || stream->ack_now || stream->ack_count >= WEIR_ACK_FRAMES ||
+	       (stream->ack_count > 0 && stream->link->now_ns >= stream->ack_at_ns);
 }
 
 void weir_stream_flush(struct weir_stream *stream)
@@ -277,34 +377,36 @@ void weir_stream_flush(struct weir_stream *stream)
 	}
 	while (!link->blocked && (seq = weir_sender_due(&stream->sender, link->now_ns)) != 0)
 		data_send(stream, seq);
-	if (!link->blocked && (stream->ack_due || stream->answer_due))
-		control_send(stream, 0);
+	if (!link->blocked && ack_due(stream))
+		control_send(stream);
+	stream->ack_late = true;
 }
 
 void weir_stream_farewell(struct weir_stream *stream)
 {
 	session_renew(stream);
-	control_send(stream, WEIR_FRAME_HELLO);
+	hello_send(stream);
 }
 
 struct weir_stream *weir_stream_create(struct weir_link *link, unsigned peer, unsigned worker)
 {
 	struct weir_stream *stream = calloc(1, sizeof(*stream));
+	const struct weir_link_conf *conf = &link->conf;
 	const struct weir_link_end *end = &link->peers[peer].end;
 
 	if (stream == NULL)
 		return NULL;
-	if (weir_sender_init(&stream->sender, link->conf.queue_bytes, link->payload_bytes) != 0) {
+	if (weir_sender_init(&stream->sender, conf->queue_bytes, link->payload_bytes) != 0) {
 		free(stream);
 		return NULL;
 	}
 	stream->peer = (uint16_t)peer;
 	stream->worker = (uint16_t)worker;
-	stream->peer_key = end->node_key;
 	stream->incarnation = end->incarnation;
 	stream->link = link;
-	weir_frame_init(&stream->blank, link->conf.cluster_key, &link->conf.self, link->conf.worker,
-		end, worker);
+	stream->way_in = weir_frame_way(conf->cluster_key, end, worker, &conf->self, conf->worker);
+	stream->way_out = weir_frame_way(conf->cluster_key, &conf->self, conf->worker, end, worker);
+	weir_frame_init(&stream->blank, stream->way_out, &conf->self, conf->worker, end, worker);
 	session_renew(stream);
 	return stream;
 }

@@ -5,9 +5,11 @@
  *
  * Pairing
  * -------
- * Each end has a number of its own, (incarnation, count), which only grows. Each frame carries the
- * sender's number and the receiver's as the sender knows it. An end that receives its own current
- * number, from a peer whose number is the newest it has seen, is paired with it: the session is up.
+ * Each end has a number of its own, (incarnation, count), which only grows. Each frame names the
+ * sender's number and the receiver's as the sender knows it: a hello carries both, the others, of
+ * which only an end that is up sends any, have them in their check. An end that is named its own
+ * current number, by a peer whose number is the newest it has seen, is paired with it: the session
+ * is up.
  *
  *   A. An older number of the peer, or one that belongs to another incarnation than the owner
  *      named, is stale: dropped. So a late frame ends nothing.
@@ -41,12 +43,16 @@
 struct weir_stream {
 	uint16_t peer, worker;
 	bool up;
-	bool ack_due;    /**< data came that is not acknowledged yet */
-	bool answer_due; /**< a hello came */
-	uint64_t peer_key;
+	bool answer_due;    /**< a hello came */
+	bool ack_now;       /**< the acknowledgement must not wait */
+	bool ack_late;      /**< the newest frame of messages came in an earlier turn */
+	uint32_t ack_count; /**< frames of messages that are not acknowledged yet */
+	uint64_t ack_at_ns; /**< when the first of them has waited long enough */
 	uint64_t incarnation;
-	uint64_t mine;   /**< own session number; 0: they are used up */
-	uint64_t theirs; /**< newest of the peer; 0: none seen */
+	uint64_t mine;              /**< own session number; 0: they are used up */
+	uint64_t theirs;            /**< newest of the peer; 0: none seen */
+	uint64_t way_in, way_out;   /**< see frame.h */
+	uint64_t pair_in, pair_out; /**< of mine and theirs */
 	uint64_t hello_at_ns, hello_pause_ns;
 	struct weir_link *link;
 	struct weir_frame blank; /**< what is the same in each frame */
@@ -92,7 +98,11 @@ static inline void weir_count(uint64_t *counter, uint64_t n)
 struct weir_stream *weir_stream_create(struct weir_link *link, unsigned peer, unsigned worker);
 void weir_stream_destroy(struct weir_stream *stream);
 
-/** Takes a frame of this stream's peer, and the mbuf. */
+/** What is wrong with a frame that came from this stream's peer, by its addresses. */
+enum weir_frame_fault weir_stream_verify(
+	const struct weir_stream *stream, const struct weir_frame *frame);
+
+/** Takes a frame that weir_stream_verify found good, and the mbuf. */
 void weir_stream_receive(struct weir_stream *stream, struct rte_mbuf *mbuf);
 
 /** Sends what is due. */

@@ -17,6 +17,7 @@
 #include <rte_udp.h>
 
 #include "fabric.h"
+#include "link/stream.h"
 
 #define RING_SIZE    4096
 #define POOL_SIZE    8191
@@ -432,6 +433,19 @@ int fabric_send(struct fabric *fabric, unsigned node, unsigned worker, unsigned 
 void fabric_inject(struct fabric *fabric, unsigned node, unsigned worker, struct rte_mbuf *frame)
 {
 	assert_int_equal(rte_ring_enqueue(fabric->nodes[node].workers[worker].rx, frame), 0);
+}
+
+bool fabric_is_data(const struct rte_mbuf *mbuf)
+{
+	const struct weir_frame *frame = rte_pktmbuf_mtod(mbuf, const struct weir_frame *);
+
+	return (weir_frame_kind(frame) & (WEIR_FRAME_CONTROL | WEIR_FRAME_HELLO)) == 0;
+}
+
+struct weir_stream *fabric_stream(
+	struct fabric *fabric, unsigned node, unsigned worker, unsigned peer, unsigned peer_worker)
+{
+	return fabric->nodes[node].workers[worker].link->peers[peer].streams[peer_worker];
 }
 
 struct fabric_seen *fabric_seen(

@@ -132,6 +132,13 @@ int fabric_send(struct fabric *fabric, unsigned node, unsigned worker, unsigned 
 /** Puts a frame on a worker's port as if it came from the network. */
 void fabric_inject(struct fabric *fabric, unsigned node, unsigned worker, struct rte_mbuf *frame);
 
+/** Whether a frame has messages. */
+bool fabric_is_data(const struct rte_mbuf *frame);
+
+/** The stream itself. */
+struct weir_stream *fabric_stream(
+	struct fabric *fabric, unsigned node, unsigned worker, unsigned peer, unsigned peer_worker);
+
 struct fabric_seen *fabric_seen(
 	struct fabric *fabric, unsigned node, unsigned worker, unsigned peer, unsigned peer_worker);
 struct weir_link_stats fabric_stats(struct fabric *fabric, unsigned node, unsigned worker);

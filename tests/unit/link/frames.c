@@ -12,6 +12,9 @@
 #include "fabric.h"
 #include "link/stream.h"
 
+#define MESSAGE_BYTES 21
+#define PAYLOAD_BYTES (1 + MESSAGE_BYTES)
+
 static const unsigned one_worker[] = {1, 1};
 
 static struct fabric fabric;
@@ -24,9 +27,7 @@ static struct rte_mbuf *sample;
 
 static bool tap_sample(struct fabric *net, struct rte_mbuf *mbuf)
 {
-	const struct weir_frame *frame = rte_pktmbuf_mtod(mbuf, const struct weir_frame *);
-
-	if (frame->head.kind == WEIR_FRAME_DATA) {
+	if (fabric_is_data(mbuf)) {
 		rte_pktmbuf_free(sample);
 		sample = rte_pktmbuf_copy(mbuf, mbuf->pool, 0, UINT32_MAX);
 		return false;
@@ -44,7 +45,7 @@ static void pair_start(void)
 	fabric_until(&fabric, 100, a_sees->up && b_sees->up);
 	fabric_steps(&fabric, 10);
 	fabric.tap = tap_sample;
-	assert_int_equal(fabric_send(&fabric, 0, 0, 1, 0, 21), 0);
+	assert_int_equal(fabric_send(&fabric, 0, 0, 1, 0, MESSAGE_BYTES), 0);
 	fabric_step(&fabric);
 	assert_non_null(sample);
 	/* A's own repetition of it must not disturb. */
@@ -77,6 +78,14 @@ static struct rte_mbuf *sample_copy(void)
 static struct weir_frame *frame_of(struct rte_mbuf *mbuf)
 {
 	return rte_pktmbuf_mtod(mbuf, struct weir_frame *);
+}
+
+/** What A and B know of A's frames in their session, numbers up to 2^16. */
+static uint64_t known(void)
+{
+	const struct weir_stream *stream = fabric_stream(&fabric, 0, 0, 1, 0);
+
+	return stream->way_out ^ stream->pair_out;
 }
 
 static uint64_t bad_sum(const struct weir_link_stats *stats)
@@ -121,12 +130,12 @@ static void frame_cut_at_each_length_is_dropped(void **state)
 static void frame_cut_with_fitting_lengths_is_dropped(void **state)
 {
 	pair_start();
-	for (uint16_t len = 0; len < 23; len++) {
+	for (uint16_t len = 0; len < PAYLOAD_BYTES; len++) {
 		struct rte_mbuf *mbuf = sample_copy();
 		const uint64_t check = frame_of(mbuf)->head.check;
 
-		rte_pktmbuf_trim(mbuf, (uint16_t)(23 - len));
-		weir_frame_seal(frame_of(mbuf), fabric.nodes[1].end.node_key, len);
+		rte_pktmbuf_trim(mbuf, (uint16_t)(PAYLOAD_BYTES - len));
+		weir_frame_seal(frame_of(mbuf), known(), len);
 		frame_of(mbuf)->head.check = check;
 		assert_int_equal(dropped(mbuf).bad_checksum, 1);
 	}
@@ -147,9 +156,11 @@ static void each_flipped_bit_is_noticed(void **state)
 		sum.bad_checksum += growth.bad_checksum;
 		sum.bad_foreign += growth.bad_foreign;
 		sum.bad_truncated += growth.bad_truncated;
+		sum.bad_stale += growth.bad_stale;
 	}
 	assert_int_equal(bad_sum(&sum), 8U * sample->data_len);
 	assert_true(sum.bad_checksum > sum.bad_foreign && sum.bad_truncated > 0);
+	assert_int_equal(sum.bad_stale, 16); /* the tag itself */
 	pair_end();
 }
 
@@ -173,16 +184,18 @@ static void garbage_is_dropped(void **state)
 	pair_end();
 }
 
-/** Changes one field of a good frame, whose checksums are then made right. */
-#define DROPPED_WITH(change, cause)                                                                \
+/** Changes fields of a good frame, whose checksums are then made right, for what is known. */
+#define DROPPED_AS(known, change, cause)                                                           \
 	do {                                                                                       \
 		struct rte_mbuf *const mbuf = sample_copy();                                       \
 		struct weir_frame *const frame = frame_of(mbuf);                                   \
                                                                                                    \
 		change;                                                                            \
-		weir_frame_seal(frame, fabric.nodes[1].end.node_key, 23);                          \
+		weir_frame_seal(frame, known, PAYLOAD_BYTES);                                      \
 		assert_int_equal(dropped(mbuf).cause, 1);                                          \
 	} while (0)
+
+#define DROPPED_WITH(change, cause) DROPPED_AS(known(), change, cause)
 
 static void frame_for_or_from_somebody_else_is_dropped(void **state)
 {
@@ -203,62 +216,204 @@ static void frame_for_or_from_somebody_else_is_dropped(void **state)
 	DROPPED_WITH(frame->udp.dst_port = RTE_BE16(6639), bad_foreign);
 	DROPPED_WITH(frame->udp.dst_port = RTE_BE16(6641), bad_foreign);
 	DROPPED_WITH(frame->udp.src_port = RTE_BE16(6641), bad_foreign);
-	DROPPED_WITH(frame->head.version++, bad_foreign);
-	DROPPED_WITH(frame->head.key = 1, bad_foreign);
-	DROPPED_WITH(frame->head.cluster++, bad_foreign);
-	DROPPED_WITH(frame->head.node++, bad_foreign);
-	DROPPED_WITH(frame->head.worker = 1, bad_foreign);
-	DROPPED_WITH(frame->head.worker = 255, bad_foreign);
+	DROPPED_WITH(frame->head.kind += 1 << WEIR_FRAME_VERSION_SHIFT, bad_foreign);
+	DROPPED_WITH(frame->head.kind = 1, bad_foreign); /* version 1 has its number here */
+	DROPPED_WITH(frame->head.kind |= 8, bad_foreign);
+	DROPPED_WITH(frame->head.kind |= WEIR_FRAME_CONTROL | WEIR_FRAME_HELLO, bad_foreign);
+	DROPPED_WITH(frame->head.kind |= WEIR_FRAME_LATE | WEIR_FRAME_HELLO, bad_foreign);
+	DROPPED_WITH(frame->head.hint++, bad_foreign);
+	DROPPED_WITH(frame->udp.dgram_cksum = 1, bad_checksum);
 	pair_end();
+}
+
+/** Its hint tells that it is foreign; where the hint happens to be ours, the check does. */
+static void dropped_of_way(uint64_t way)
+{
+	const uint64_t pair = fabric_stream(&fabric, 0, 0, 1, 0)->pair_out;
+
+	DROPPED_AS(way ^ pair, frame->head.hint = (uint8_t)(way >> 56), bad_foreign);
+	DROPPED_AS(way ^ pair, , bad_checksum);
+}
+
+static void frame_of_another_way_at_the_same_addresses_is_dropped(void **state)
+{
+	struct weir_link_end a, b, other;
+
+	pair_start();
+	a = fabric.nodes[0].end;
+	b = fabric.nodes[1].end;
+	assert_int_equal(weir_frame_way(FABRIC_CLUSTER, &a, 0, &b, 0),
+		fabric_stream(&fabric, 0, 0, 1, 0)->way_out);
+	other = a;
+	other.node_key++;
+	dropped_of_way(weir_frame_way(FABRIC_CLUSTER + 1, &a, 0, &b, 0));
+	dropped_of_way(weir_frame_way(FABRIC_CLUSTER, &other, 0, &b, 0));
+	dropped_of_way(weir_frame_way(FABRIC_CLUSTER, &a, 1, &b, 0));
+	dropped_of_way(weir_frame_way(FABRIC_CLUSTER, &a, 0, &b, 1));
+	other = b;
+	other.node_key++;
+	dropped_of_way(weir_frame_way(FABRIC_CLUSTER, &a, 0, &other, 0));
+	dropped_of_way(weir_frame_way(FABRIC_CLUSTER, &b, 0, &a, 0));
+	pair_end();
+}
+
+/** Its tag tells that it is stale; where the tag happens to be ours, the check does. */
+static void dropped_of_session(uint64_t session, uint64_t other)
+{
+	const struct weir_stream *stream = fabric_stream(&fabric, 0, 0, 1, 0);
+	const uint64_t pair = weir_frame_pair(session, other);
+
+	DROPPED_AS(
+		stream->way_out ^ pair, frame->head.tag = htole16(weir_frame_tag(pair)), bad_stale);
+	DROPPED_AS(stream->way_out ^ pair, , bad_checksum);
 }
 
 static void frame_of_another_session_is_dropped(void **state)
 {
-	const uint64_t incarnation = htole64(1ULL << WEIR_SESSION_BITS);
+	const uint64_t incarnation = 1ULL << WEIR_SESSION_BITS;
+	uint64_t a, b;
 
 	pair_start();
-	DROPPED_WITH(frame->head.session -= 1, bad_stale);
-	DROPPED_WITH(frame->head.session -= incarnation, bad_stale);
-	DROPPED_WITH(frame->head.session += incarnation, bad_stale);
-	DROPPED_WITH(frame->head.session = 0, bad_stale);
-	DROPPED_WITH(frame->head.session = UINT64_MAX, bad_stale);
-	DROPPED_WITH(frame->head.other -= 1, bad_stale);
-	DROPPED_WITH(frame->head.other += 1, bad_stale);
-	DROPPED_WITH(frame->head.other = 0, bad_stale);
+	a = fabric_stream(&fabric, 0, 0, 1, 0)->mine;
+	b = fabric_stream(&fabric, 1, 0, 0, 0)->mine;
+	dropped_of_session(a - 1, b);
+	dropped_of_session(a + 1, b);
+	dropped_of_session(a - incarnation, b);
+	dropped_of_session(a + incarnation, b);
+	dropped_of_session(0, b);
+	dropped_of_session(UINT64_MAX, b);
+	dropped_of_session(a, b - 1);
+	dropped_of_session(a, b + 1);
+	dropped_of_session(a, b + incarnation);
+	dropped_of_session(a, 0);
+	dropped_of_session(0, 0);
+	pair_end();
+}
+
+/** A hello from A to B, sealed. */
+static struct rte_mbuf *hello_copy(uint64_t session, uint64_t other, uint16_t len)
+{
+	const struct weir_frame_hello hello = {
+		.session = htole64(session), .other = htole64(other)};
+	struct rte_mbuf *mbuf = sample_copy();
+	struct weir_frame *frame = frame_of(mbuf);
+
+	memset(frame->payload, 0, PAYLOAD_BYTES);
+	memcpy(frame->payload, &hello, sizeof(hello));
+	frame->head.kind = WEIR_FRAME_VERSION << WEIR_FRAME_VERSION_SHIFT | WEIR_FRAME_HELLO;
+	frame->head.tag = frame->head.seq = frame->head.ack = 0;
+	frame->head.order = 0;
+	weir_frame_seal(frame, fabric_stream(&fabric, 0, 0, 1, 0)->way_out, len);
+	return mbuf;
+}
+
+static void hello_of_an_older_number_or_incarnation_is_stale(void **state)
+{
+	const uint64_t incarnation = 1ULL << WEIR_SESSION_BITS;
+	uint64_t a, b;
+
+	pair_start();
+	a = fabric_stream(&fabric, 0, 0, 1, 0)->mine;
+	b = fabric_stream(&fabric, 1, 0, 0, 0)->mine;
+	assert_int_equal(dropped(hello_copy(a - 1, b, 16)).bad_stale, 1);
+	assert_int_equal(dropped(hello_copy(a - incarnation, b, 16)).bad_stale, 1);
+	assert_int_equal(dropped(hello_copy(a + incarnation, b, 16)).bad_stale, 1);
+	assert_int_equal(dropped(hello_copy(0, b, 16)).bad_stale, 1);
+	assert_int_equal(dropped(hello_copy(UINT64_MAX, b, 16)).bad_stale, 1);
+	/* B is up: A knows its number by now. */
+	assert_int_equal(dropped(hello_copy(a, 0, 16)).bad_stale, 1);
+	assert_int_equal(dropped(hello_copy(a, b - 1, 16)).bad_stale, 1);
+	assert_int_equal(dropped(hello_copy(a, b + 1, 16)).bad_stale, 1);
+	pair_end();
+}
+
+static void hello_that_is_spoilt_is_dropped(void **state)
+{
+	uint64_t a, b;
+
+	pair_start();
+	a = fabric_stream(&fabric, 0, 0, 1, 0)->mine;
+	b = fabric_stream(&fabric, 1, 0, 0, 0)->mine;
+	for (uint16_t len = 0; len <= PAYLOAD_BYTES; len++) {
+		if (len != sizeof(struct weir_frame_hello))
+			assert_int_equal(dropped(hello_copy(a + 1, b, len)).bad_truncated, 1);
+	}
+	for (unsigned byte = offsetof(struct weir_frame, head);
+		byte < sizeof(struct weir_frame) + 16; byte++) {
+		struct rte_mbuf *mbuf = hello_copy(a + 1, b, 16);
+
+		rte_pktmbuf_mtod(mbuf, uint8_t *)[byte] ^= 0x40;
+		dropped(mbuf);
+	}
 	pair_end();
 }
 
 static void acknowledgement_of_what_was_never_sent_is_dropped(void **state)
 {
 	pair_start();
-	DROPPED_WITH(frame->head.ack = htole64(2), bad_stale);
-	DROPPED_WITH(frame->head.ack = UINT64_MAX, bad_stale);
+	DROPPED_WITH(frame->head.ack = htole16(2), bad_stale);
+	DROPPED_AS(known() ^ weir_frame_numbers(1, UINT64_MAX), frame->head.ack = UINT16_MAX,
+		bad_stale);
 	DROPPED_WITH(frame->head.seen = htole32(1), bad_stale);
 	pair_end();
+}
+
+static void frame_of_another_turn_of_the_numbers_is_dropped(void **state)
+{
+	static const uint64_t turns[] = {1ULL << 16, 1ULL << 32, 1ULL << 48, UINT64_MAX << 16};
+
+	pair_start();
+	for (unsigned i = 0; i < RTE_DIM(turns); i++) {
+		DROPPED_AS(known() ^ weir_frame_numbers(1 + turns[i], 1), , bad_checksum);
+		DROPPED_AS(known() ^ weir_frame_numbers(1, 1 + turns[i]), , bad_checksum);
+		DROPPED_AS(
+			known() ^ weir_frame_numbers(1 + turns[i], 1 + turns[i]), , bad_checksum);
+	}
+	pair_end();
+}
+
+/** The receiver has gone on by a turn of the numbers: an old frame looks like the one it expects.
+ */
+static void frame_late_by_a_turn_of_the_numbers_is_dropped(void **state)
+{
+	struct weir_stream *stream;
+
+	pair_start();
+	stream = fabric_stream(&fabric, 1, 0, 0, 0);
+	for (unsigned bits = 16; bits < 64; bits += 16) {
+		stream->receiver.expected = 1 + (1ULL << bits);
+		assert_int_equal(dropped(sample_copy()).bad_checksum, 1);
+		stream->receiver.expected = 1;
+		stream->sender.una = stream->sender.next = 1 + (1ULL << bits);
+		assert_int_equal(dropped(sample_copy()).bad_checksum, 1);
+		stream->sender.una = stream->sender.next = 1;
+	}
+	pair_end();
+}
+
+/** Puts a frame of these numbers before B. */
+static void numbers_inject(uint64_t seq, uint64_t ack)
+{
+	struct rte_mbuf *mbuf = sample_copy();
+
+	frame_of(mbuf)->head.seq = htole16((uint16_t)seq);
+	frame_of(mbuf)->head.ack = htole16((uint16_t)ack);
+	weir_frame_seal(frame_of(mbuf), known() ^ weir_frame_numbers(seq, ack), PAYLOAD_BYTES);
+	fabric_inject(&fabric, 1, 0, mbuf);
 }
 
 /** Far outside of the window, or with an acknowledgement from long ago: harmless. */
 static void odd_numbers_are_harmless(void **state)
 {
-	struct rte_mbuf *mbuf;
-
 	pair_start();
-	mbuf = sample_copy();
-	frame_of(mbuf)->head.seq = htole64(UINT64_MAX);
-	weir_frame_seal(frame_of(mbuf), fabric.nodes[1].end.node_key, 23);
-	fabric_inject(&fabric, 1, 0, mbuf);
-	mbuf = sample_copy();
-	frame_of(mbuf)->head.seq = 0;
-	weir_frame_seal(frame_of(mbuf), fabric.nodes[1].end.node_key, 23);
-	fabric_inject(&fabric, 1, 0, mbuf);
-	mbuf = sample_copy();
-	frame_of(mbuf)->head.seq = htole64(1 + WEIR_WINDOW_FRAMES_MAX);
-	frame_of(mbuf)->head.ack = 0;
-	weir_frame_seal(frame_of(mbuf), fabric.nodes[1].end.node_key, 23);
-	fabric_inject(&fabric, 1, 0, mbuf);
+	numbers_inject(UINT64_MAX, 1);
+	numbers_inject(0, 1);
+	numbers_inject(1 + WEIR_WINDOW_FRAMES_MAX, 0);
+	numbers_inject(1 + INT16_MAX, 1);
 	fabric_steps(&fabric, 3);
 	assert_int_equal(b_sees->received, 0);
 	assert_int_equal(fabric_stats(&fabric, 1, 0).out_of_order, 0);
+	assert_int_equal(fabric_stats(&fabric, 1, 0).bad_checksum, 0);
 	pair_end();
 }
 
@@ -273,8 +428,8 @@ static void odd_selective_acknowledgements_are_harmless(void **state)
 		rte_pktmbuf_append(mbuf, 300);
 		frame = frame_of(mbuf);
 		memset(frame->payload, 0xff, len);
-		frame->head.kind = WEIR_FRAME_CONTROL;
-		weir_frame_seal(frame, fabric.nodes[1].end.node_key, len);
+		frame->head.kind |= WEIR_FRAME_CONTROL;
+		weir_frame_seal(frame, known(), len);
 		fabric_inject(&fabric, 1, 0, mbuf);
 		fabric_step(&fabric);
 	}
@@ -285,23 +440,25 @@ static void odd_selective_acknowledgements_are_harmless(void **state)
 /** Only a peer gone mad says this; the session cannot go on, another one can. */
 static void bytes_that_are_no_message_end_the_session(void **state)
 {
-	static const uint16_t lens[] = {0, WEIR_MESSAGE_BYTES_MAX + 1, UINT16_MAX};
+	/* No bytes; as many in two bytes as fit in one; one more than there may be; the most. */
+	static const uint8_t prefixes[][2] = {
+		{0, 1}, {0x80, 0}, {0xff, 0}, {0x81, 0x80}, {0xff, 0xff}};
 
+	_Static_assert(WEIR_MESSAGE_BYTES_MAX == 0x80 << 7, "see the fourth");
 	pair_start();
-	for (unsigned i = 0; i < RTE_DIM(lens); i++) {
+	for (unsigned i = 0; i < RTE_DIM(prefixes); i++) {
 		struct rte_mbuf *mbuf;
-		const uint16_t len = htole16(lens[i]);
 
 		mbuf = sample_copy();
-		memcpy(frame_of(mbuf)->payload, &len, sizeof(len));
-		weir_frame_seal(frame_of(mbuf), fabric.nodes[1].end.node_key, 23);
+		memcpy(frame_of(mbuf)->payload, prefixes[i], sizeof(prefixes[i]));
+		weir_frame_seal(frame_of(mbuf), known(), PAYLOAD_BYTES);
 		fabric_inject(&fabric, 1, 0, mbuf);
 		fabric_step(&fabric);
 		assert_int_equal(b_sees->downs, i + 1);
 		assert_int_equal(fabric_stats(&fabric, 1, 0).bad_truncated, i + 1);
 		fabric.nodes[0].workers[0].stopped = false;
 		fabric_until(&fabric, 100, b_sees->ups == i + 2 && a_sees->ups == i + 2);
-		fabric_send(&fabric, 0, 0, 1, 0, 21);
+		fabric_send(&fabric, 0, 0, 1, 0, MESSAGE_BYTES);
 		fabric_step(&fabric);
 		fabric.nodes[0].workers[0].stopped = true;
 	}
@@ -415,8 +572,13 @@ int main(void)
 		cmocka_unit_test(each_flipped_bit_is_noticed),
 		cmocka_unit_test(garbage_is_dropped),
 		cmocka_unit_test(frame_for_or_from_somebody_else_is_dropped),
+		cmocka_unit_test(frame_of_another_way_at_the_same_addresses_is_dropped),
 		cmocka_unit_test(frame_of_another_session_is_dropped),
+		cmocka_unit_test(hello_of_an_older_number_or_incarnation_is_stale),
+		cmocka_unit_test(hello_that_is_spoilt_is_dropped),
 		cmocka_unit_test(acknowledgement_of_what_was_never_sent_is_dropped),
+		cmocka_unit_test(frame_of_another_turn_of_the_numbers_is_dropped),
+		cmocka_unit_test(frame_late_by_a_turn_of_the_numbers_is_dropped),
 		cmocka_unit_test(odd_numbers_are_harmless),
 		cmocka_unit_test(odd_selective_acknowledgements_are_harmless),
 		cmocka_unit_test(bytes_that_are_no_message_end_the_session),

@@ -10,8 +10,7 @@
 
 #include "base/err.h"
 #include "fabric.h"
-#include "link/frame.h"
-#include "link/sender.h"
+#include "link/stream.h"
 
 static const unsigned one_worker[] = {1, 1};
 
@@ -258,19 +257,12 @@ static void peer_that_pauses_is_not_flooded(void **state)
 	fabric_end(&fabric);
 }
 
-static bool is_data(const struct rte_mbuf *mbuf)
-{
-	const struct weir_frame *frame = rte_pktmbuf_mtod(mbuf, const struct weir_frame *);
-
-	return frame->head.kind == WEIR_FRAME_DATA;
-}
-
 /** Takes out the first so many frames of messages. */
 static bool tap_first(struct fabric *net, struct rte_mbuf *mbuf)
 {
 	unsigned *left = net->tap_ctx;
 
-	if (*left == 0 || !is_data(mbuf))
+	if (*left == 0 || !fabric_is_data(mbuf))
 		return true;
 	(*left)--;
 	return false;
@@ -290,7 +282,7 @@ static void lost_frame_is_sent_again_after_a_millisecond(void **state)
 		fabric.tap_ctx = &losses;
 		feed(0, a_sees->sent + 1, 100);
 		sent_ns = fabric.now_ns;
-		fabric_until(&fabric, 10, all_arrived());
+		fabric_until(&fabric, 10, b_sees->received == a_sees->sent);
 		assert_in_range(fabric.now_ns - sent_ns, WEIR_RTO_NS_MIN,
 			WEIR_RTO_NS_MIN + 20 * FABRIC_STEP_NS);
 		assert_int_equal(losses, 0);
@@ -362,10 +354,10 @@ static bool tap_hole(struct fabric *net, struct rte_mbuf *mbuf)
 	const struct weir_frame *frame = rte_pktmbuf_mtod(mbuf, const struct weir_frame *);
 	struct hole *hole = net->tap_ctx;
 
-	if (!is_data(mbuf))
+	if (!fabric_is_data(mbuf))
 		return true;
-	hole->seq_most = RTE_MAX(hole->seq_most, le64toh(frame->head.seq));
-	return !hole->closed || frame->head.seq != htole64(1);
+	hole->seq_most = RTE_MAX(hole->seq_most, le16toh(frame->head.seq));
+	return !hole->closed || frame->head.seq != htole16(1);
 }
 
 static void early_frames_hold_no_more_than_their_share_of_the_pool(void **state)
@@ -416,11 +408,13 @@ static bool tap_span(struct fabric *net, struct rte_mbuf *mbuf)
 	const struct weir_frame *frame = rte_pktmbuf_mtod(mbuf, const struct weir_frame *);
 	struct span *span = net->tap_ctx;
 
-	if (is_data(mbuf)) {
-		span->seq = RTE_MAX(span->seq, le64toh(frame->head.seq));
+	if (fabric_is_data(mbuf)) {
+		span->seq =
+			RTE_MAX(span->seq, weir_frame_number(span->seq, le16toh(frame->head.seq)));
 		span->most = RTE_MAX(span->most, span->seq + 1 - span->ack);
 	} else {
-		span->ack = RTE_MAX(span->ack, le64toh(frame->head.ack));
+		span->ack =
+			RTE_MAX(span->ack, weir_frame_number(span->ack, le16toh(frame->head.ack)));
 	}
 	return true;
 }
@@ -474,13 +468,178 @@ static void acknowledgement_rides_on_messages(void **state)
 	fabric_end(&fabric);
 }
 
+/** A pair of which B has nothing to acknowledge, and its frames so far. */
+static uint64_t quiet_start(void)
+{
+	pair_start(1);
+	fabric_steps(&fabric, 100);
+	return fabric_stats(&fabric, 1, 0).tx_frames;
+}
+
+static uint64_t b_frames(void)
+{
+	return fabric_stats(&fabric, 1, 0).tx_frames;
+}
+
+/** Sends messages that fill a frame each, and lets B take them. */
+static void frames_send(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		assert_int_equal(fabric_send(&fabric, 0, 0, 1, 0, 1400), 0);
+	fabric_step(&fabric);
+	fabric_step(&fabric);
+}
+
+static void acknowledgement_waits_no_longer_than_its_bound(void **state)
+{
+	const uint64_t before = quiet_start();
+	uint64_t came_ns;
+
+	for (unsigned i = 1; i <= 10; i++) {
+		frames_send(1);
+		came_ns = fabric.now_ns - fabric.step_ns;
+		assert_int_equal(b_frames(), before + i - 1);
+		fabric_until(&fabric, 1, b_frames() == before + i);
+		assert_in_range(fabric.now_ns - came_ns, WEIR_ACK_DELAY_NS,
+			WEIR_ACK_DELAY_NS + 2 * FABRIC_STEP_NS);
+		fabric_until(&fabric, 1, all_arrived());
+	}
+	assert_int_equal(fabric_stats(&fabric, 0, 0).retransmits, 0);
+	fabric_end(&fabric);
+}
+
+/** One change at a time, each acknowledged by a message: two frames for each, and one in the end.
+ */
+static void acknowledgement_rides_on_the_next_message(void **state)
+{
+	const uint64_t before = quiet_start() + fabric_stats(&fabric, 0, 0).tx_frames;
+
+	fabric.nodes[1].workers[0].echo = true;
+	for (unsigned i = 1; i <= 100; i++) {
+		fabric_send(&fabric, 0, 0, 1, 0, 100);
+		fabric_until(&fabric, 1, a_sees->received == i);
+		fabric_steps(&fabric, 10);
+	}
+	fabric_until(&fabric, 1, all_arrived());
+	assert_int_equal(b_frames() + fabric_stats(&fabric, 0, 0).tx_frames - before, 201);
+	fabric_end(&fabric);
+}
+
+static void acknowledgement_of_so_many_frames_does_not_wait(void **state)
+{
+	const uint64_t before = quiet_start();
+
+	frames_send(WEIR_ACK_FRAMES - 1);
+	assert_int_equal(b_frames(), before);
+	frames_send(1);
+	assert_int_equal(b_frames(), before + 1);
+	frames_send(WEIR_ACK_FRAMES);
+	assert_int_equal(b_frames(), before + 2);
+	fabric_end(&fabric);
+}
+
+static void acknowledgement_of_a_gap_and_of_its_end_does_not_wait(void **state)
+{
+	const uint64_t before = quiet_start();
+	unsigned losses = 1;
+
+	fabric.tap = tap_first;
+	fabric.tap_ctx = &losses;
+	frames_send(1);
+	assert_int_equal(b_frames(), before);
+	frames_send(1);
+	assert_int_equal(b_frames(), before + 1);
+	/* The first one again: nothing is missing any more, and A must hear of it. */
+	fabric_until(&fabric, 10, b_sees->received == 2);
+	assert_int_equal(b_frames(), before + 2);
+	fabric_end(&fabric);
+}
+
+/** A frame that comes twice tells that its acknowledgement was lost, or late. */
+static void acknowledgement_of_a_frame_that_came_twice_does_not_wait(void **state)
+{
+	const uint64_t before = quiet_start();
+
+	fabric.faults.twice = 1000000;
+	frames_send(1);
+	assert_int_equal(fabric_stats(&fabric, 1, 0).duplicates, 1);
+	assert_int_equal(b_frames(), before + 1);
+	fabric_end(&fabric);
+}
+
+/** What an acknowledgement has waited is no part of the way. */
+static void round_trip_is_measured_without_the_wait(void **state)
+{
+	static const unsigned delays[] = {1, 10, 45, 80};
+	const struct weir_sender *sender;
+
+	for (unsigned i = 0; i < RTE_DIM(delays); i++) {
+		const uint64_t way_ns = 2ULL * delays[i] * FABRIC_STEP_NS;
+
+		pair_start(1);
+		fabric.delay_steps = delays[i];
+		sender = &fabric_stream(&fabric, 0, 0, 1, 0)->sender;
+		for (unsigned k = 0; k < 100; k++) {
+			fabric_send(&fabric, 0, 0, 1, 0, 100);
+			fabric_until(&fabric, 100, all_arrived());
+		}
+		assert_in_range(sender->rtt_ns, way_ns, way_ns + 5 * FABRIC_STEP_NS);
+		assert_true(fabric_stats(&fabric, 0, 0).retransmits < 10);
+		fabric_end(&fabric);
+	}
+}
+
+/** Where both ends stand is set; then all goes on as ever, whatever turns over meanwhile. */
+static void numbers_turn_over_without_notice(void **state)
+{
+	static const uint64_t firsts[] = {
+		(1ULL << 16) - 50, (1ULL << 15) - 50, (1ULL << 32) - 50, (1ULL << 48) - 50};
+
+	for (unsigned i = 0; i < RTE_DIM(firsts); i++) {
+		pair_start(0x5eed0100 + i);
+		fabric_steps(&fabric, 100);
+		for (unsigned n = 0; n < 2; n++) {
+			struct weir_stream *from = fabric_stream(&fabric, n, 0, 1 - n, 0);
+			struct weir_stream *to = fabric_stream(&fabric, 1 - n, 0, n, 0);
+
+			from->sender.una = from->sender.next = firsts[i];
+			to->receiver.expected = firsts[i];
+			from->sender.order = from->sender.seen = UINT32_MAX - 70;
+			to->receiver.seen = UINT32_MAX - 70;
+		}
+		fabric.faults =
+			(struct fabric_faults){.loss = 50000, .twice = 20000, .late = 20000};
+		exchange(3000, 3000, 60000);
+		assert_int_equal(fabric_stats(&fabric, 0, 0).bad_checksum, 0);
+		assert_true(fabric_stream(&fabric, 0, 0, 1, 0)->sender.order < 1U << 31);
+		assert_true(fabric_stream(&fabric, 0, 0, 1, 0)->sender.una > firsts[i] + 100);
+		fabric_end(&fabric);
+	}
+}
+
+/** Enough frames for a turn of what travels of their numbers, and of a half. */
+static void more_frames_than_their_numbers_tell_apart_arrive(void **state)
+{
+	pair_start(0x5eed0200);
+	fabric.faults = (struct fabric_faults){.loss = 1000, .twice = 1000, .late = 1000};
+	for (uint64_t sent = 2000; sent <= 150000; sent += 2000) {
+		while (a_sees->sent < sent)
+			if (fabric_send(&fabric, 0, 0, 1, 0, 1400) != 0)
+				fabric_step(&fabric);
+	}
+	fabric_until(&fabric, 10000, all_arrived());
+	assert_true(fabric_stream(&fabric, 1, 0, 0, 0)->receiver.expected > 1U << 17);
+	assert_int_equal(fabric_stats(&fabric, 1, 0).bad_checksum, 0);
+	fabric_end(&fabric);
+}
+
 static void idle_stream_sends_nothing(void **state)
 {
 	uint64_t carried;
 
 	pair_start(1);
 	exchange(100, 100, 100);
-	fabric_steps(&fabric, 10);
+	fabric_steps(&fabric, 2 * WEIR_ACK_DELAY_NS / FABRIC_STEP_NS);
 	carried = fabric.carried;
 	fabric.step_ns = WEIR_NS_PER_MS;
 	fabric_steps(&fabric, 10000);
@@ -512,6 +671,14 @@ int main(void)
 		cmocka_unit_test(window_reaches_no_further_than_its_bound_past_a_hole),
 		cmocka_unit_test(message_may_be_answered_from_within),
 		cmocka_unit_test(acknowledgement_rides_on_messages),
+		cmocka_unit_test(acknowledgement_rides_on_the_next_message),
+		cmocka_unit_test(acknowledgement_waits_no_longer_than_its_bound),
+		cmocka_unit_test(acknowledgement_of_so_many_frames_does_not_wait),
+		cmocka_unit_test(acknowledgement_of_a_gap_and_of_its_end_does_not_wait),
+		cmocka_unit_test(acknowledgement_of_a_frame_that_came_twice_does_not_wait),
+		cmocka_unit_test(round_trip_is_measured_without_the_wait),
+		cmocka_unit_test(numbers_turn_over_without_notice),
+		cmocka_unit_test(more_frames_than_their_numbers_tell_apart_arrive),
 		cmocka_unit_test(idle_stream_sends_nothing),
 	};
 	int failed;

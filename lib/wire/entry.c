@@ -54,6 +54,16 @@ struct rares {
 	unsigned present;
 };
 
+/** Whether there is any but the table; most entries have none. */
+static inline bool rares_any(const struct weir_entry *entry)
+{
+	const struct weir_rule *const rule = &entry->rule;
+
+	return (entry->packets | entry->bytes | entry->last_seen_ms | rule->cookie | entry->life_s |
+		       entry->error | entry->live_type | rule->flags | rule->idle_timeout_s |
+		       rule->hard_timeout_s) != 0;
+}
+
 static inline void rares_take(
 	struct rares *rares, const struct weir_entry *entry, enum weir_wire_delta_kind kind)
 {
@@ -61,7 +71,7 @@ static inline void rares_take(
 
 	values[TABLE] = entry->rule.table;
 	rares->present = (unsigned)(values[TABLE] != 0) << TABLE;
-	if (kind == WEIR_WIRE_REMOVE)
+	if (kind == WEIR_WIRE_REMOVE || !rares_any(entry))
 		return;
 	values[COOKIE] = entry->rule.cookie;
 	values[ERROR] = entry->error;
@@ -109,46 +119,56 @@ size_t weir_wire_packed_bytes(const struct weir_entry *entry, enum weir_wire_del
 	return 1 + (rares.present > RARE_MASK) + weir_varint_bytes(body) + body;
 }
 
+/** Flow id, created and priority. @return what follows them */
+static inline uint8_t *fixed_put(uint8_t *at, const struct weir_entry *entry)
+{
+	struct weir_out out = weir_out(at, FIXED_BYTES);
+
+	weir_out_u64(&out, entry->rule.flow_id);
+	weir_out_u64(&out, entry->created);
+	weir_out_u16(&out, entry->rule.priority);
+	return out.at;
+}
+
 void weir_wire_pack(
 	struct weir_out *out, const struct weir_entry *entry, enum weir_wire_delta_kind kind)
 {
 	const struct weir_rule *const rule = &entry->rule;
+	const size_t instr_len = instr_bytes(entry, kind);
 	const unsigned state = kind == WEIR_WIRE_REMOVE ? 0 : entry->state;
 	struct rares rares;
 	unsigned more;
+	size_t body;
+	uint8_t *at;
 
 	rares_take(&rares, entry, kind);
 	more = rares.present >> RARE_FIRST;
-	weir_out_u8(
-		out, (uint8_t)(kind | state << STATE_SHIFT |
-			       (rares.present & RARE_MASK) << RARE_SHIFT | (more != 0 ? MORE : 0)));
+	body = body_bytes(&rares, entry, kind);
+	at = (uint8_t *)weir_out_bytes(out, 1 + (more != 0) + weir_varint_bytes(body) + body);
+	if (at == NULL)
+		return;
+	*at++ = (uint8_t)(kind | state << STATE_SHIFT | (rares.present & RARE_MASK) << RARE_SHIFT |
+			  (more != 0 ? MORE : 0));
 	if (more != 0)
-		weir_out_u8(out, (uint8_t)more);
-	weir_out_varint(out, body_bytes(&rares, entry, kind));
-	weir_out_u64(out, rule->flow_id);
-	weir_out_u64(out, entry->created);
-	weir_out_u16(out, rule->priority);
+		*at++ = (uint8_t)more;
+	at = fixed_put(weir_varint_put(at, body), entry);
 	for (unsigned left = rares.present; left != 0; left &= left - 1)
-		weir_out_varint(out, rares.values[__builtin_ctz(left)]);
-	weir_out_varint(out, rule->match_len);
-	weir_out_put(out, rule->data, rule->match_len + instr_bytes(entry, kind));
+		at = weir_varint_put(at, rares.values[__builtin_ctz(left)]);
+	at = weir_varint_put(at, rule->match_len);
+	memcpy(at, rule->data, rule->match_len + instr_len);
 }
 
-static inline void rares_read(struct weir_in *in, struct rares *rares)
+/** Reads the rare fields into an entry, in which they are zero. */
+static inline void rares_read(struct weir_in *in, unsigned present, struct weir_entry *entry)
 {
-	memset(rares->values, 0, sizeof(rares->values));
-	for (unsigned left = rares->present; left != 0; left &= left - 1) {
+	uint64_t values[RARE_COUNT] = {0};
+
+	for (unsigned left = present; left != 0; left &= left - 1) {
 		const unsigned i = (unsigned)__builtin_ctz(left);
 
-		rares->values[i] = weir_in_varint(in);
-		in->bad |= rares->values[i] == 0 || rares->values[i] > rare_most[i];
+		values[i] = weir_in_varint(in);
+		in->bad |= values[i] == 0 || values[i] > rare_most[i];
 	}
-}
-
-static inline void rares_give(const struct rares *rares, struct weir_entry *entry)
-{
-	const uint64_t *const values = rares->values;
-
 	entry->rule.table = (uint8_t)values[TABLE];
 	entry->rule.cookie = values[COOKIE];
 	entry->error = (uint16_t)values[ERROR];
@@ -162,20 +182,29 @@ static inline void rares_give(const struct rares *rares, struct weir_entry *entr
 	entry->live_type = (uint8_t)values[LIVE_TYPE];
 }
 
-/** The first byte or two, and the body's place. @return the first byte */
-static inline unsigned begin_read(struct weir_in *in, struct rares *rares, struct weir_in *body)
+/** How an entry begins, and where its body is. */
+struct opening {
+	unsigned kind, state, present;
+	struct weir_in body;
+};
+
+static inline void opening_read(struct weir_in *in, struct opening *opening)
 {
 	const unsigned first = weir_in_u8(in);
-	const unsigned more = (first & MORE) != 0 ? weir_in_u8(in) : 0;
-	uint64_t len;
+	unsigned more = 0;
 	const void *bytes;
+	uint64_t len;
 
-	in->bad |= (first & MORE) != 0 && more == 0;
-	rares->present = (first >> RARE_SHIFT & RARE_MASK) | more << RARE_FIRST;
+	if ((first & MORE) != 0) {
+		more = weir_in_u8(in);
+		in->bad |= more == 0;
+	}
 	len = weir_in_varint(in);
 	bytes = weir_in_bytes(in, len);
-	*body = weir_in(bytes, bytes != NULL ? len : 0);
-	return first;
+	opening->kind = first & KIND_MASK;
+	opening->state = first >> STATE_SHIFT & STATE_MASK;
+	opening->present = (first >> RARE_SHIFT & RARE_MASK) | more << RARE_FIRST;
+	opening->body = weir_in(bytes, bytes != NULL ? len : 0);
 }
 
 /* Lengths must hold together; the content was checked where it entered the cluster. */
@@ -194,41 +223,38 @@ static int data_read(struct weir_in *body, struct weir_entry *entry)
 }
 
 /** Of a rule that is gone nothing else may be there. */
-static bool removed_fits(const struct weir_entry *entry, const struct rares *rares)
+static bool removed_fits(const struct opening *opening, const struct weir_entry *entry)
 {
-	return entry->state == 0 && entry->rule.instr_len == 0 &&
-	       (rares->present & ~(1U << TABLE)) == 0;
+	return opening->state == 0 && entry->rule.instr_len == 0 &&
+	       (opening->present & ~(1U << TABLE)) == 0;
 }
 
 int weir_wire_unpack(struct weir_in *in, union weir_entry_room *room)
 {
 	struct weir_entry *const entry = &room->entry;
-	struct rares rares;
-	struct weir_in body;
-	const unsigned first = begin_read(in, &rares, &body);
-	const unsigned kind = first & KIND_MASK;
+	struct opening opening;
 
+	opening_read(in, &opening);
 	if (in->bad)
 		return WEIR_ERR;
-	entry->state = (uint8_t)(first >> STATE_SHIFT & STATE_MASK);
-	entry->rule.flow_id = weir_in_u64(&body);
-	entry->created = weir_in_u64(&body);
-	entry->rule.priority = weir_in_u16(&body);
-	rares_read(&body, &rares);
-	rares_give(&rares, entry);
-	memset(entry->rule.zero, 0, sizeof(entry->rule.zero));
-	if (data_read(&body, entry) != 0 ||
-		(kind == WEIR_WIRE_REMOVE && !removed_fits(entry, &rares)))
+	memset(entry, 0, sizeof(*entry));
+	entry->state = (uint8_t)opening.state;
+	entry->rule.flow_id = weir_in_u64(&opening.body);
+	entry->created = weir_in_u64(&opening.body);
+	entry->rule.priority = weir_in_u16(&opening.body);
+	if (opening.present != 0)
+		rares_read(&opening.body, opening.present, entry);
+	if (data_read(&opening.body, entry) != 0 ||
+		(opening.kind == WEIR_WIRE_REMOVE && !removed_fits(&opening, entry)))
 		return WEIR_ERR;
-	return (int)kind;
+	return (int)opening.kind;
 }
 
 bool weir_wire_skip(struct weir_in *in, uint64_t *flow_id)
 {
-	struct rares rares;
-	struct weir_in body;
+	struct opening opening;
 
-	begin_read(in, &rares, &body);
-	*flow_id = weir_in_u64(&body);
-	return !in->bad && !body.bad;
+	opening_read(in, &opening);
+	*flow_id = weir_in_u64(&opening.body);
+	return !in->bad && !opening.body.bad;
 }

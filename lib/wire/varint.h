@@ -17,19 +17,21 @@ static inline size_t weir_varint_bytes(uint64_t value)
 	return (size_t)(63 - __builtin_clzll(value | 1)) / 7 + 1;
 }
 
+/** Writes a number where there is room for it. @return what follows it */
+static inline uint8_t *weir_varint_put(uint8_t *at, uint64_t value)
+{
+	for (; value > 0x7f; value >>= 7)
+		*at++ = (uint8_t)(value | 0x80);
+	*at++ = (uint8_t)value;
+	return at;
+}
+
 static inline void weir_out_varint(struct weir_out *out, uint64_t value)
 {
-	uint8_t bytes[WEIR_VARINT_BYTES_MAX];
-	size_t len = 0;
+	uint8_t *at = (uint8_t *)weir_out_bytes(out, weir_varint_bytes(value));
 
-	for (; value > 0x7f; value >>= 7)
-		bytes[len++] = (uint8_t)(value | 0x80);
-	if (len == 0) {
-		weir_out_u8(out, (uint8_t)value);
-		return;
-	}
-	bytes[len++] = (uint8_t)value;
-	weir_out_put(out, bytes, len);
+	if (at != NULL)
+		weir_varint_put(at, value);
 }
 
 static inline uint64_t weir_in_varint(struct weir_in *in)

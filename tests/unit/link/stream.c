@@ -280,6 +280,8 @@ static void lost_frame_is_sent_again_after_a_millisecond(void **state)
 		losses = 1;
 		fabric.tap = tap_first;
 		fabric.tap_ctx = &losses;
+		/* The acknowledgement of the one before is still on its way, and must not count. */
+		fabric_steps(&fabric, 7 * i);
 		feed(0, a_sees->sent + 1, 100);
 		sent_ns = fabric.now_ns;
 		fabric_until(&fabric, 10, b_sees->received == a_sees->sent);
@@ -589,6 +591,26 @@ static void round_trip_is_measured_without_the_wait(void **state)
 	}
 }
 
+/** Nor is it taken for a loss, where the way takes always as long and nearly as long as may be. */
+static void acknowledgement_that_waits_is_not_taken_for_lost(void **state)
+{
+	uint64_t repeated;
+
+	pair_start(1);
+	fabric.delay_steps = 45;
+	for (unsigned i = 0; i < 100; i++) {
+		frames_send(WEIR_ACK_FRAMES);
+		fabric_until(&fabric, 100, all_arrived());
+	}
+	repeated = fabric_stats(&fabric, 0, 0).retransmits;
+	for (unsigned i = 0; i < 20; i++) {
+		frames_send(1);
+		fabric_until(&fabric, 100, all_arrived());
+	}
+	assert_int_equal(fabric_stats(&fabric, 0, 0).retransmits, repeated);
+	fabric_end(&fabric);
+}
+
 /** Where both ends stand is set; then all goes on as ever, whatever turns over meanwhile. */
 static void numbers_turn_over_without_notice(void **state)
 {
@@ -677,6 +699,7 @@ int main(void)
 		cmocka_unit_test(acknowledgement_of_a_gap_and_of_its_end_does_not_wait),
 		cmocka_unit_test(acknowledgement_of_a_frame_that_came_twice_does_not_wait),
 		cmocka_unit_test(round_trip_is_measured_without_the_wait),
+		cmocka_unit_test(acknowledgement_that_waits_is_not_taken_for_lost),
 		cmocka_unit_test(numbers_turn_over_without_notice),
 		cmocka_unit_test(more_frames_than_their_numbers_tell_apart_arrive),
 		cmocka_unit_test(idle_stream_sends_nothing),

@@ -26,6 +26,7 @@ static const char *const names[SIM_FAULTS_COUNT] = {
 	[SIM_FAULT_FLUTTER] = "session that breaks again and again",
 	[SIM_FAULT_STRAND] = "master stranded",
 	[SIM_FAULT_COORD_LATE] = "node late at the coordinator",
+	[SIM_FAULT_BEREAVE] = "in-sync copies die twice",
 };
 
 /* Mostly short against the lease, at times longer. */
@@ -162,13 +163,15 @@ void sim_fault_flutter(struct sim *sim, const struct sim_event *event)
 			0, event->worker - 1U, pair);
 }
 
-/** An operator makes a node master; `worker` is the device. */
+/** An operator makes a node master; `worker` is the device, `what` another node that it shall be.
+ */
 void sim_fault_operate(struct sim *sim, const struct sim_event *event)
 {
 	struct sim_node *node = &sim->nodes[event->node];
+	const struct sim_node *to = event->what != NULL ? event->what : node;
 
 	if (!sim->calm)
-		role_set(sim, node, event->worker, event->node, WEIR_ROLE_MASTER);
+		role_set(sim, node, event->worker, to->number, WEIR_ROLE_MASTER);
 }
 
 /*
@@ -204,6 +207,36 @@ static void strand_some(struct sim *sim)
 		tries++)
 		if (strand(sim, (unsigned)sim_node_number(record->master.node), device))
 			return;
+}
+
+/** It dies now, if it may. */
+void sim_fault_fall(struct sim_node *node)
+{
+	if (!node->sim->calm)
+		crash(node->sim, node);
+}
+
+/*
+ * All in-sync copies of a device die, and die again when they have come back empty and promised the
+ * term of whoever waits for them: no process that bears their names has what they had.
+ */
+static void bereave(struct sim *sim)
+{
+	uint64_t lease_ns = SIM_MS(sim->plan.lease_ms);
+	unsigned device = (unsigned)sim_below(sim, sim->plan.devices);
+	const struct weir_record *record = sim_coord_record(sim, device);
+	unsigned heir = (unsigned)sim_below(sim, sim->plan.nodes);
+	uint64_t again_ns = sim->now_ns + sim_between(sim, lease_ns + lease_ns / 8, 3 * lease_ns);
+
+	if (record == NULL || holds(sim, record, heir) || !sim->nodes[heir].alive)
+		return;
+	for (unsigned i = 0; i < record->insync_count; i++) {
+		unsigned node = (unsigned)sim_node_number(record->insync[i].node);
+
+		sim_push(sim, SIM_FALL, sim->now_ns, node, 0, NULL);
+		sim_push(sim, SIM_FALL, again_ns, node, 0, NULL);
+	}
+	sim_push(sim, SIM_OPERATE, sim->now_ns + sim_below(sim, lease_ns), heir, device, NULL);
 }
 
 static void stall(struct sim *sim, struct sim_node *node, uint64_t *paused_ns)
@@ -297,6 +330,9 @@ static void commit(struct sim *sim, enum sim_fault fault)
 		break;
 	case SIM_FAULT_STRAND:
 		strand_some(sim);
+		break;
+	case SIM_FAULT_BEREAVE:
+		bereave(sim);
 		break;
 	case SIM_FAULT_COORD_LATE:
 		sim->coord.late_ns[node->number] =

@@ -52,6 +52,13 @@ void sim_watch_heard(
 			"report of attempt %u of term %lu",
 			node->number, number, mate->attempt, device->record->term, report->attempt,
 			report->term);
-	if (report->kind == WEIR_REPORT_DEPOSED && report->term > node->deposed[number])
+	if (report->kind != WEIR_REPORT_DEPOSED)
+		return;
+	if (report->term > node->deposed[number])
 		node->deposed[number] = report->term;
+	/* Before it has learned by whom it was deposed it is to make another master. */
+	if (sim_chance(node->sim, node->sim->plan.again_ppm))
+		sim_push(node->sim, SIM_OPERATE, node->sim->now_ns + SIM_US(1), node->number,
+			(unsigned)number,
+			&node->sim->nodes[sim_below(node->sim, node->sim->plan.nodes)]);
 }

@@ -5,6 +5,7 @@
  * stopped at any time, with all that was found until then.
  */
 #include <inttypes.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -24,6 +25,7 @@
 #define FILE_S      60.0 /**< the same where nobody looks on */
 #define INTERRUPTED 130  /**< exit status, as shells have it */
 #define WAIT_MS     500
+#define TRIM_SEEDS  256 /**< after so many, unused memory goes back to the system */
 
 /** What a job says of one seed; its end is told by the pipe's. */
 struct word {
@@ -92,7 +94,7 @@ static void say(int fd, const struct word *word)
 static _Noreturn void job_run(const struct tally *tally, int fd)
 {
 	struct sim *sim = calloc(1, sizeof(*sim));
-	uint64_t seed;
+	uint64_t seed, count = 0;
 
 	weir_assert(sim != NULL);
 	signal(SIGINT, SIG_IGN);
@@ -109,6 +111,8 @@ static _Noreturn void job_run(const struct tally *tally, int fd)
 		word.hash = sim->hash;
 		word.stats = sim->stats;
 		say(fd, &word);
+		if (++count % TRIM_SEEDS == 0)
+			malloc_trim(0);
 	}
 	_Exit(0);
 }

@@ -131,6 +131,37 @@ static void corrupt(struct sim *sim, struct sim_message *message)
 			(uint8_t)(1U << sim_below(sim, 8));
 }
 
+/* Who promises becomes master itself, and the asker again, before the promise is there. */
+static uint64_t linger(
+	struct sim_worker *from, const struct sim_worker *to, const struct sim_message *message)
+{
+	struct sim *sim = from->node->sim;
+	struct weir_in in = weir_in(message->bytes, message->len);
+	struct weir_wire_head head;
+	int device;
+
+	if (sim->calm || message->bytes[1] != WEIR_WIRE_SEALED ||
+		!sim_chance(sim, sim->plan.linger_ppm) || weir_wire_get_head(&in, &head) != 0)
+		return 0;
+	device = sim_device_by_key(sim, head.device_key);
+	if (device < 0)
+		return 0;
+	sim_push(sim, SIM_OPERATE, sim->now_ns + SIM_US(10), from->node->number, (unsigned)device,
+		NULL);
+	sim_push(sim, SIM_OPERATE, sim->now_ns + sim_between(sim, SIM_MS(5), SIM_MS(20)),
+		to->node->number, (unsigned)device, NULL);
+	return sim_between(sim, SIM_MS(10), SIM_MS(60));
+}
+
+/* A source is lost in the middle of what it was asked for. */
+static void snap(struct sim *sim, struct sim_pair *pair, const struct sim_message *message)
+{
+	if (!sim->calm && message->bytes[1] == WEIR_WIRE_BUCKET_GET &&
+		sim_chance(sim, sim->plan.snap_ppm))
+		sim_push(sim, SIM_FLUTTER, sim->now_ns + sim_below(sim, 2 * sim->plan.delay_ns), 0,
+			0, pair);
+}
+
 void sim_net_send(
 	struct sim_worker *worker, unsigned node, unsigned channel, const void *bytes, size_t len)
 {
@@ -154,17 +185,18 @@ void sim_net_send(
 	message->next = NULL;
 	message->session = end->session;
 	message->len = (uint32_t)len;
-	message->at_ns = sim->now_ns + delay(sim);
+	memcpy(message->bytes, bytes, len);
+	message->at_ns = sim->now_ns + delay(sim) + linger(worker, to->worker, message);
 	if (message->at_ns < to->last_ns)
 		message->at_ns = to->last_ns;
 	to->last_ns = message->at_ns;
-	memcpy(message->bytes, bytes, len);
 	corrupt(sim, message);
 	*to->tail = message;
 	to->tail = &message->next;
 	to->bytes += len;
 	if (!blocked(sim, end, to))
 		sim_node_wake(to->worker, message->at_ns);
+	snap(sim, end->pair, message);
 }
 
 static void note_message(struct sim_end *end, const struct sim_message *message)

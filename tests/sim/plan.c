@@ -75,6 +75,7 @@ static void hell(struct sim *sim, struct sim_plan *plan)
 	plan->fault_ns = SIM_MS(sim_between(sim, 30, 1500));
 	for (unsigned i = 0; i < SIM_FAULTS_COUNT; i++)
 		plan->fault_weight[i] = sim_chance(sim, 600000) ? (uint32_t)sim_below(sim, 100) : 0;
+	plan->fault_weight[SIM_FAULT_BEREAVE] = 0;
 	plan->lossy = sim_chance(sim, 60000);
 	plan->unclean = plan->lossy;
 	if (!plan->lossy)
@@ -99,6 +100,9 @@ static void flapping(struct sim *sim, struct sim_plan *plan)
 	plan->tail_ppm = (uint32_t)sim_below(sim, sim_chance(sim, 500000) ? 300000 : 20000);
 	plan->report_tail_ns = SIM_MS(sim_below(sim, 100));
 	plan->hint_lose_ppm = (uint32_t)sim_below(sim, 900000);
+	plan->snap_ppm = 50000;
+	plan->again_ppm = 400000;
+	plan->linger_ppm = 20000;
 	plan->fault_weight[SIM_FAULT_HAND_OVER] = 60;
 	plan->fault_weight[SIM_FAULT_BREAK] = (uint32_t)sim_below(sim, 40);
 	plan->fault_weight[SIM_FAULT_BLOCK] = (uint32_t)sim_below(sim, 25);
@@ -116,8 +120,8 @@ static void storm(struct sim *sim, struct sim_plan *plan)
 	short_leases(sim, plan);
 	plan->fault_ns = SIM_MS(sim_between(sim, 30, 200));
 	plan->born_soon = sim_chance(sim, 700000);
-	plan->mortal = sim_chance(sim, 300000);
-	plan->unclean = plan->mortal && sim_chance(sim, 500000);
+	plan->mortal = sim_chance(sim, 600000);
+	plan->unclean = plan->mortal && sim_chance(sim, 300000);
 	plan->hint_lose_ppm = (uint32_t)sim_below(sim, 500000);
 	plan->fault_weight[SIM_FAULT_CRASH] = 60;
 	plan->fault_weight[SIM_FAULT_BREAK] = (uint32_t)sim_below(sim, 30);
@@ -125,6 +129,13 @@ static void storm(struct sim *sim, struct sim_plan *plan)
 	plan->fault_weight[SIM_FAULT_PAUSE] = (uint32_t)sim_below(sim, 10);
 	plan->fault_weight[SIM_FAULT_LEAVE] = (uint32_t)sim_below(sim, 10);
 	plan->fault_weight[SIM_FAULT_PARTITION] = (uint32_t)sim_below(sim, 10);
+	if (plan->mortal && !plan->unclean) {
+		plan->nodes = plan->nodes < 3 ? 3 : plan->nodes;
+		plan->backup_count = sim_chance(sim, 500000) ? 1 : plan->backup_count;
+		plan->born_soon = true;
+		plan->fault_ns = SIM_MS(sim_between(sim, plan->lease_ms / 4, plan->lease_ms));
+		plan->fault_weight[SIM_FAULT_BEREAVE] = 60;
+	}
 	if (sim_chance(sim, 500000))
 		regrow(sim, plan);
 }
@@ -164,6 +175,9 @@ static void schemes(struct sim *sim, struct sim_plan *plan)
 	plan->coord_timeout_ns = SIM_MS(sim_between(sim, 30, plan->lease_ms));
 	plan->coord_late_ppm = (uint32_t)sim_below(sim, 500000);
 	plan->overtake_ppm = sim_chance(sim, 500000) ? 200000 : 0;
+	plan->snap_ppm = 100000;
+	plan->again_ppm = 400000;
+	plan->linger_ppm = 20000;
 	plan->think_ns = SIM_MS(sim_between(sim, 1, 5));
 	plan->length_ns += SIM_MS(2000);
 	plan->fault_ns = SIM_MS(sim_between(sim, plan->lease_ms / 4, 2 * plan->lease_ms));
@@ -188,12 +202,20 @@ static void forgetful(struct sim *sim, struct sim_plan *plan)
 /* What the link does not catch; no other trouble but broken sessions and handovers. */
 static void corrupt(struct sim *sim, struct sim_plan *plan)
 {
+	static const uint8_t kinds[4] = {
+		SIM_CORRUPT_BUCKET, SIM_CORRUPT_CHANGE, SIM_CORRUPT_HEAD, SIM_CORRUPT_HEAD};
+
 	calm(sim, plan);
 	plan->fault_ns = SIM_MS(sim_between(sim, 50, 500));
 	plan->fault_weight[SIM_FAULT_BREAK] = 40;
 	plan->fault_weight[SIM_FAULT_HAND_OVER] = 20;
-	plan->corrupt = 1 + (unsigned)sim_below(sim, 3);
+	plan->corrupt = kinds[sim_below(sim, 4)];
 	plan->corrupt_ppm = (uint32_t)sim_between(sim, 2000, 50000);
+	/* One change more or less shows where a bucket has several rules. */
+	if (plan->corrupt == SIM_CORRUPT_HEAD) {
+		plan->crowded = true;
+		plan->rules = plan->rules < 4 ? 4 : plan->rules;
+	}
 	/* Whole buckets are shipped only now and then. */
 	if (plan->corrupt == SIM_CORRUPT_BUCKET)
 		plan->corrupt_ppm *= 10;

@@ -409,6 +409,9 @@ static void dispatch(struct sim *sim, const struct sim_event *event)
 	case SIM_OPERATE:
 		sim_fault_operate(sim, event);
 		break;
+	case SIM_FALL:
+		sim_fault_fall(&sim->nodes[event->node]);
+		break;
 	case SIM_HEAL:
 		sim_net_heal(sim, event->node, event->worker);
 		break;

@@ -73,6 +73,7 @@ enum sim_event_kind {
 	SIM_FAULT,     /**< something breaks */
 	SIM_FLUTTER,   /**< a session breaks once more */
 	SIM_OPERATE,   /**< an operator makes a node master */
+	SIM_FALL,      /**< a process dies, whatever its life */
 	SIM_HEAL,      /**< a direction between two nodes is open again */
 	SIM_BIRTH,     /**< a process starts */
 	SIM_DEATH,     /**< a process ends */
@@ -115,6 +116,7 @@ enum sim_fault {
 	SIM_FAULT_FLUTTER,
 	SIM_FAULT_STRAND,
 	SIM_FAULT_COORD_LATE,
+	SIM_FAULT_BEREAVE,
 	SIM_FAULTS_COUNT,
 };
 
@@ -150,6 +152,9 @@ struct sim_plan {
 	uint32_t coord_late_ppm;          /**< changes that are carried out when given up */
 	uint32_t overtake_ppm;            /**< changes after which another is made master */
 	uint64_t coord_timeout_ns;        /**< of a driver */
+	uint32_t snap_ppm;                /**< sessions that break when a bucket is asked for */
+	uint32_t again_ppm;               /**< deposed masters at which another is made master */
+	uint32_t linger_ppm;              /**< promises that arrive a term later or two */
 	uint32_t hint_lose_ppm;           /**< notifications that are missed */
 	uint64_t report_tail_ns;          /**< workers' reports take so long now and then */
 	uint64_t skew_ns;                 /**< wall clocks differ by so much */
@@ -507,6 +512,7 @@ void sim_node_wake(struct sim_worker *worker, uint64_t at_ns);
 void sim_node_control_wake(struct sim_node *node, uint64_t at_ns);
 void sim_node_pause(struct sim_node *node, uint64_t until_ns);
 bool sim_effect(struct sim_node *node);
+unsigned sim_node_of_peer(const struct sim_node *node, unsigned peer);
 /** When it goes on; 0: it is not paused. */
 uint64_t sim_node_paused(const struct sim_node *node);
 
@@ -598,6 +604,7 @@ void sim_watch_heard(
 
 /* fault.c */
 void sim_fault_flutter(struct sim *sim, const struct sim_event *event);
+void sim_fault_fall(struct sim_node *node);
 void sim_fault_operate(struct sim *sim, const struct sim_event *event);
 void sim_fault(struct sim *sim);
 void sim_fault_end(struct sim *sim);

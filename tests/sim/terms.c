@@ -68,6 +68,26 @@ static void has_promised(
 	}
 }
 
+static bool is_named(const struct weir_record *record, const char *id)
+{
+	for (unsigned i = 0; i < record->insync_count; i++)
+		if (strcmp(record->insync[i].node, id) == 0)
+			return true;
+	for (unsigned i = 0; i < record->backups_count; i++)
+		if (strcmp(record->backups[i], id) == 0)
+			return true;
+	return strcmp(record->master.node, id) == 0;
+}
+
+/* A backup since the term was made only: it need not be asked any more. */
+static bool is_late(struct sim *sim, unsigned device, const struct sim_node *node)
+{
+	const struct weir_record *now = sim_coord_record(sim, device);
+
+	return now != NULL && is_named(now, node->id) &&
+	       !is_named(&sim->devices[device].made.record, node->id);
+}
+
 /* Whoever the view names and had a lease has promised, while that lease may last. */
 static void all_have_promised(
 	struct sim_worker *worker, unsigned device, const struct weir_view *view)
@@ -77,9 +97,9 @@ static void all_have_promised(
 
 	for (unsigned i = 0; i < view->members_count; i++) {
 		const struct sim_node *other =
-			&node->sim->nodes[node->node_of[view->members[i].peer]];
+			&node->sim->nodes[sim_node_of_peer(node, view->members[i].peer)];
 
-		if (other != node && had_lease(made, other))
+		if (other != node && had_lease(made, other) && !is_late(node->sim, device, other))
 			has_promised(worker, device, view->term, other);
 	}
 }
@@ -198,7 +218,7 @@ static bool may_become(const struct sim_node *node, const struct weir_record *fi
 static void released(struct sim_node *node, unsigned device, const struct weir_member *member)
 {
 	struct sim *sim = node->sim;
-	const char *id = sim->nodes[node->node_of[member->peer]].id;
+	const char *id = sim->nodes[sim_node_of_peer(node, member->peer)].id;
 	const struct weir_record *first =
 		weir_coord_rules_record(sim->coord.first, sim->devices[device].name);
 	const struct weir_record *second = sim_coord_record(sim, device);

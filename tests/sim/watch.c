@@ -491,6 +491,13 @@ static void version_grows(
 	seen->seq = digest->seq;
 }
 
+/* Where changes do not arrive some are lost, but none is taken without those before it. */
+static bool are_named(const struct sim *sim, unsigned device)
+{
+	return sim_watch_judged(sim, device) ||
+	       (sim->plan.corrupt == SIM_CORRUPT_HEAD && !sim->corrupted);
+}
+
 /** Versions of all copies: each names one content, and grows. */
 void sim_watch_versions(struct sim *sim)
 {
@@ -502,11 +509,12 @@ void sim_watch_versions(struct sim *sim)
 					weir_flow_bucket(sim->devices[device].rules[rule]->flow_id);
 				struct weir_digest digest;
 
-				if (node->tables[device] == NULL || !sim_watch_judged(sim, device))
+				if (node->tables[device] == NULL || !are_named(sim, device))
 					continue;
 				digest = weir_table_digest(node->tables[device], bucket);
 				version_names(sim, device, bucket, &digest,
 					content_of(node, device, bucket));
-				version_grows(node, device, rule, &digest);
+				if (sim_watch_judged(sim, device))
+					version_grows(node, device, rule, &digest);
 			}
 }

@@ -140,8 +140,8 @@ static uint64_t linger(
 	struct weir_wire_head head;
 	int device;
 
-	if (sim->calm || message->bytes[1] != WEIR_WIRE_SEALED ||
-		!sim_chance(sim, sim->plan.linger_ppm) || weir_wire_get_head(&in, &head) != 0)
+	if (sim->calm || weir_wire_get_head(&in, &head) != 0 || head.type != WEIR_WIRE_SEALED ||
+		!sim_chance(sim, sim->plan.linger_ppm))
 		return 0;
 	device = sim_device_by_key(sim, head.device_key);
 	if (device < 0)
@@ -156,8 +156,11 @@ static uint64_t linger(
 /* A source is lost in the middle of what it was asked for. */
 static void snap(struct sim *sim, struct sim_pair *pair, const struct sim_message *message)
 {
-	if (!sim->calm && message->bytes[1] == WEIR_WIRE_BUCKET_GET &&
-		sim_chance(sim, sim->plan.snap_ppm))
+	struct weir_in in = weir_in(message->bytes, message->len);
+	struct weir_wire_head head;
+
+	if (!sim->calm && weir_wire_get_head(&in, &head) == 0 &&
+		head.type == WEIR_WIRE_BUCKET_GET && sim_chance(sim, sim->plan.snap_ppm))
 		sim_push(sim, SIM_FLUTTER, sim->now_ns + sim_below(sim, 2 * sim->plan.delay_ns), 0,
 			0, pair);
 }

@@ -83,21 +83,36 @@ static void stats_section(const struct page *page)
 	STAT_LINE(page, "total_net_output_bytes", bytes_out);
 }
 
+/* All metrics of a group, each in a line. */
+static void metrics_lines(
+	const struct page *page, enum weir_metric_group group, const void *figures)
+{
+	unsigned count;
+	const struct weir_metric *metrics = weir_metrics(group, &count);
+
+	for (unsigned i = 0; i < count; i++)
+		line(page, "%s:%" PRIu64, metrics[i].name, weir_metric_value(&metrics[i], figures));
+}
+
 static void node_section(const struct page *page)
 {
 	struct weir_node_figures figures;
-	unsigned count;
-	const struct weir_metric *metrics = weir_metrics(WEIR_METRICS_NODE, &count);
 
 	weir_figures_node(page->call->store, &figures);
-	for (unsigned i = 0; i < count; i++)
-		line(page, "%s:%" PRIu64, metrics[i].name,
-			weir_metric_value(&metrics[i], &figures));
+	metrics_lines(page, WEIR_METRICS_NODE, &figures);
+}
+
+static void tenure_section(const struct page *page)
+{
+	struct weir_tenure_stats stats;
+
+	weir_store_tenure_stats(page->call->store, &stats);
+	metrics_lines(page, WEIR_METRICS_TENURE, &stats);
 }
 
 /* All metrics of a group in one line, as "label:name=value,name=value". */
-static void metrics_line(const struct page *page, enum weir_metric_group group,
-	const struct weir_worker_figures *figures, const char *label)
+static void metrics_line(const struct page *page, enum weir_metric_group group, const void *figures,
+	const char *label)
 {
 	unsigned count;
 	const struct weir_metric *metrics = weir_metrics(group, &count);
@@ -107,6 +122,21 @@ static void metrics_line(const struct page *page, enum weir_metric_group group,
 		put(page, "%s%s=%" PRIu64, i > 0 ? "," : "", metrics[i].name,
 			weir_metric_value(&metrics[i], figures));
 	weir_reply_raw(page->build, "\r\n", 2);
+}
+
+static void peers_section(const struct page *page)
+{
+	struct weir_node nodes[WEIR_NODES_MAX];
+	unsigned count = weir_store_nodes(page->call->store, nodes, WEIR_NODES_MAX);
+
+	for (unsigned i = 1; i < count; i++) {
+		struct weir_peer_stats stats;
+		char label[WEIR_NODE_ID_MAX + 8];
+
+		weir_store_peer_stats(page->call->store, i, &stats);
+		snprintf(label, sizeof(label), "peer_%s", nodes[i].id);
+		metrics_line(page, WEIR_METRICS_PEER, &stats, label);
+	}
 }
 
 static void workers_section(const struct page *page)
@@ -133,6 +163,8 @@ static const struct {
 	{"Clients", clients_section},
 	{"Stats", stats_section},
 	{"Node", node_section},
+	{"Tenure", tenure_section},
+	{"Peers", peers_section},
 	{"Workers", workers_section},
 };
 

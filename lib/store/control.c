@@ -92,6 +92,7 @@ static void exit_with_tick(struct weir_store *store)
 		event_base_loopbreak(store->control.base);
 	else
 		tick_now(store);
+	weir_tenure_show(store);
 	weir_rcu_offline();
 }
 

@@ -137,6 +137,11 @@ struct weir_idler {
 void weir_idle_rest(struct weir_idler *idler, enum weir_idle policy, uint32_t sleep_max_us,
 	uint64_t now_ns, _Atomic uint64_t *sleeps);
 
+/** What a worker has had to do with one peer; one writer. */
+struct weir_peer_shown {
+	_Atomic uint64_t sessions, sessions_now, tx_messages, tx_bytes, rx_messages, rx_bytes;
+};
+
 /** Figures of a worker as others may read them. */
 struct weir_worker_shown {
 	_Atomic uint64_t turns, busy_turns, sleeps, run_ns, busy_ns, steer_drops;
@@ -181,6 +186,7 @@ struct weir_worker {
 
 	uint64_t shown_at_ns;
 	struct weir_worker_shown shown;
+	struct weir_peer_shown peers[WEIR_NODES_MAX];
 } __attribute__((aligned(WEIR_CACHE_LINE)));
 
 int weir_worker_init(struct weir_worker *worker, struct weir_store *store, unsigned number);
@@ -307,6 +313,9 @@ struct weir_control {
  */
 void weir_reclaim_watch(struct weir_store *store, uint64_t now_ns);
 
+/** Shows tenure's figures to others. Control core. */
+void weir_tenure_show(struct weir_store *store);
+
 /** Takes the requests that gates have made. Control core. */
 void weir_requests_take(struct weir_store *store, uint64_t now_ns);
 
@@ -333,6 +342,7 @@ struct weir_store {
 	_Atomic uint32_t idle;       /**< enum weir_idle */
 	_Atomic uint32_t idle_sleep_max_us;
 	struct weir_company *company; /**< RCU */
+	_Atomic uint64_t tenure_shown[sizeof(struct weir_tenure_stats) / sizeof(uint64_t)];
 
 	struct weir_control control __attribute__((aligned(WEIR_CACHE_LINE)));
 

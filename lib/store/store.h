@@ -236,6 +236,21 @@ struct weir_worker_stats {
 void weir_store_worker_stats(
 	const struct weir_store *store, unsigned worker, struct weir_worker_stats *stats);
 
+/** What passes between this node and another one. */
+struct weir_peer_stats {
+	uint64_t sessions;     /**< between two workers, that came up */
+	uint64_t sessions_now; /**< now: those that are up */
+	uint64_t tx_messages, tx_bytes;
+	uint64_t rx_messages, rx_bytes;
+};
+
+/** Of the node with this place in weir_store_nodes; below WEIR_NODES_MAX. Any thread. */
+void weir_store_peer_stats(
+	const struct weir_store *store, unsigned peer, struct weir_peer_stats *stats);
+
+/** As the control core last had them. Any thread. */
+void weir_store_tenure_stats(const struct weir_store *store, struct weir_tenure_stats *stats);
+
 /** Another idle policy from now on; the longest sleep is 1..999,999 us. Any thread. */
 void weir_store_idle_set(struct weir_store *store, enum weir_idle idle, uint32_t sleep_max_us);
 

@@ -25,6 +25,10 @@ static void send_message(void *ctx, unsigned peer, unsigned channel, const void 
 	/* A session that has ended takes nothing: the replica hears so from the link's next turn.
 	 */
 	weir_assert(err == 0 || err == WEIR_UNREACHABLE);
+	if (err != 0)
+		return;
+	weir_count_up(&worker->peers[peer].tx_messages);
+	weir_count_add(&worker->peers[peer].tx_bytes, len);
 }
 
 static size_t send_room(void *ctx, unsigned peer, unsigned channel)
@@ -97,6 +101,8 @@ static void link_message(void *ctx, unsigned peer, unsigned channel, const void 
 {
 	struct weir_worker *worker = ctx;
 
+	weir_count_up(&worker->peers[peer].rx_messages);
+	weir_count_add(&worker->peers[peer].rx_bytes, len);
 	weir_replica_message(worker->replica, peer, channel, bytes, len);
 }
 
@@ -105,6 +111,8 @@ static void link_up(void *ctx, unsigned peer, unsigned channel, uint64_t incarna
 	struct weir_worker *worker = ctx;
 
 	worker->up[peer] |= 1U << channel;
+	weir_count_up(&worker->peers[peer].sessions);
+	weir_count_up(&worker->peers[peer].sessions_now);
 	weir_replica_up(
 		worker->replica, peer, channel, worker->ends[peer].workers_count, incarnation);
 }
@@ -114,6 +122,7 @@ static void link_down(void *ctx, unsigned peer, unsigned channel)
 	struct weir_worker *worker = ctx;
 
 	worker->up[peer] &= ~(1U << channel);
+	weir_count_add(&worker->peers[peer].sessions_now, UINT64_MAX);
 	weir_replica_down(worker->replica, peer, channel);
 }
 

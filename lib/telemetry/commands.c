@@ -101,6 +101,42 @@ static int peer_list(const struct weir_store *store, const char *params, struct 
 	return 0;
 }
 
+/* The place of a node in the list; -1: there is none of this name. */
+static int place_of(const struct weir_node *nodes, unsigned count, const char *name)
+{
+	for (unsigned i = 0; name != NULL && i < count; i++)
+		if (strcmp(nodes[i].id, name) == 0)
+			return (int)i;
+	return -1;
+}
+
+static int peer_stats(const struct weir_store *store, const char *params, struct rte_tel_data *data)
+{
+	struct weir_node nodes[WEIR_NODES_MAX];
+	int peer = place_of(nodes, weir_store_nodes(store, nodes, WEIR_NODES_MAX), params);
+	struct weir_peer_stats stats;
+
+	if (peer <= 0) /* none, or this node itself */
+		return -EINVAL;
+	weir_store_peer_stats(store, (unsigned)peer, &stats);
+	rte_tel_data_start_dict(data);
+	rte_tel_data_add_dict_string(data, "node", nodes[peer].id);
+	rte_tel_data_add_dict_int(data, "live", nodes[peer].live);
+	put_metrics(data, WEIR_METRICS_PEER, &stats);
+	return 0;
+}
+
+static int tenure_stats(
+	const struct weir_store *store, const char *params, struct rte_tel_data *data)
+{
+	struct weir_tenure_stats stats;
+
+	weir_store_tenure_stats(store, &stats);
+	rte_tel_data_start_dict(data);
+	put_metrics(data, WEIR_METRICS_TENURE, &stats);
+	return 0;
+}
+
 static void node_put(struct rte_tel_data *data, const struct weir_node *node)
 {
 	char address[32];
@@ -120,15 +156,12 @@ static void node_put(struct rte_tel_data *data, const struct weir_node *node)
 static int node_info(const struct weir_store *store, const char *params, struct rte_tel_data *data)
 {
 	struct weir_node nodes[WEIR_NODES_MAX];
-	unsigned count = weir_store_nodes(store, nodes, WEIR_NODES_MAX);
+	int place = place_of(nodes, weir_store_nodes(store, nodes, WEIR_NODES_MAX), params);
 
-	for (unsigned i = 0; params != NULL && i < count; i++) {
-		if (strcmp(nodes[i].id, params) != 0)
-			continue;
-		node_put(data, &nodes[i]);
-		return 0;
-	}
-	return -EINVAL;
+	if (place < 0)
+		return -EINVAL;
+	node_put(data, &nodes[place]);
+	return 0;
 }
 
 /* ------------------------------------------------------------------------------- devices --- */
@@ -295,6 +328,9 @@ static const struct command {
 	{"/weir/node/list", node_list, "Nodes of the cluster, this one first. No parameters"},
 	{"/weir/node/info", node_info, "One node. Parameters: node"},
 	{"/weir/peer/list", peer_list, "Other nodes that are alive. No parameters"},
+	{"/weir/peer/stats", peer_stats,
+		"What passes between this node and another. Parameters: node"},
+	{"/weir/tenure/stats", tenure_stats, "Leases, terms, changes of records. No parameters"},
 	{"/weir/device/list", device_list,
 		"Devices by name, a page. Parameters: none, or the cursor of the page before"},
 	{"/weir/device/info", device_info, "One device as this node sees it. Parameters: device"},

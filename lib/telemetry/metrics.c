@@ -21,6 +21,15 @@
 		name, unit, help, WEIR_METRIC_##kind, PLACE(weir_worker_figures, field)            \
 	}
 
+#define TENURE(kind, name, unit, field, help)                                                      \
+	{                                                                                          \
+		name, unit, help, WEIR_METRIC_##kind, PLACE(weir_tenure_stats, field)              \
+	}
+#define PEER(kind, name, unit, field, help)                                                        \
+	{                                                                                          \
+		name, unit, help, WEIR_METRIC_##kind, PLACE(weir_peer_stats, field)                \
+	}
+
 /* clang-format off */
 static const struct weir_metric node_metrics[] = {
 	NODE(GAUGE, "workers", "", workers, "worker cores of this node"),
@@ -88,6 +97,37 @@ static const struct weir_metric link_metrics[] = {
 	WORKER(COUNTER, "port_full", "", stats.link.port_full, "bursts that the port did not take whole"),
 	WORKER(COUNTER, "no_mbuf", "", stats.link.no_mbuf, "frames not built for want of an mbuf"),
 };
+static const struct weir_metric tenure_metrics[] = {
+	TENURE(COUNTER, "renewals", "", renewals, "renewals of the lease that counted"),
+	TENURE(COUNTER, "renewals_failed", "", renewals_failed, "renewals without an answer, or refused"),
+	TENURE(GAUGE, "renewal_ns", "ns", renewal_ns, "from the last renewal to its answer"),
+	TENURE(COUNTER, "hints", "", hints, "times that the coordinator said that something has changed"),
+	TENURE(COUNTER, "changes", "", changes, "changes of records that were carried out for this node"),
+	TENURE(COUNTER, "changes_refused", "", changes_refused, "changes that came after another's"),
+	TENURE(COUNTER, "changes_unknown", "", changes_unknown, "changes without an answer"),
+	TENURE(GAUGE, "changes_under_way", "", changes_now, "changes that wait for their answer"),
+	TENURE(COUNTER, "terms", "", terms, "terms of devices that began, anywhere"),
+	TENURE(COUNTER, "terms_active", "", terms_active, "terms of devices whose master began to serve"),
+	TENURE(COUNTER, "terms_unclean", "", terms_unclean, "terms that this node began without an in-sync copy"),
+	TENURE(COUNTER, "takeovers", "", takeovers, "times that this node asked to succeed a dead master"),
+	TENURE(COUNTER, "deposed", "", deposed, "terms of this node that a copy had promised away"),
+	TENURE(COUNTER, "regressions", "", regressions, "records that the coordinator had lost"),
+	TENURE(COUNTER, "nodes_up", "", nodes_up, "times that another node came up"),
+	TENURE(COUNTER, "nodes_down", "", nodes_down, "times that another node went down"),
+	TENURE(COUNTER, "lease_suspensions", "", lease_suspensions, "times that this node's lease ran out"),
+	TENURE(COUNTER, "fenced", "", fenced, "times that the coordinator knew another life of this node"),
+	TENURE(COUNTER, "requests", "", requests, "operators' requests answered here"),
+	TENURE(COUNTER, "requests_refused", "", requests_refused, "operators' requests not answered OK"),
+};
+
+static const struct weir_metric peer_metrics[] = {
+	PEER(COUNTER, "peer_sessions", "", sessions, "sessions of a worker here with a worker there that came up"),
+	PEER(GAUGE, "peer_sessions_up", "", sessions_now, "sessions that are up"),
+	PEER(COUNTER, "peer_tx_messages", "", tx_messages, "messages for that node"),
+	PEER(COUNTER, "peer_tx_bytes", "bytes", tx_bytes, "their bytes, without frames"),
+	PEER(COUNTER, "peer_rx_messages", "", rx_messages, "messages of that node"),
+	PEER(COUNTER, "peer_rx_bytes", "bytes", rx_bytes, "their bytes, without frames"),
+};
 /* clang-format on */
 
 static const struct {
@@ -97,6 +137,8 @@ static const struct {
 	[WEIR_METRICS_NODE] = {node_metrics, RTE_DIM(node_metrics)},
 	[WEIR_METRICS_WORKER] = {worker_metrics, RTE_DIM(worker_metrics)},
 	[WEIR_METRICS_LINK] = {link_metrics, RTE_DIM(link_metrics)},
+	[WEIR_METRICS_TENURE] = {tenure_metrics, RTE_DIM(tenure_metrics)},
+	[WEIR_METRICS_PEER] = {peer_metrics, RTE_DIM(peer_metrics)},
 };
 
 const struct weir_metric *weir_metrics(enum weir_metric_group group, unsigned *count)

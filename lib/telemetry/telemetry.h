@@ -47,6 +47,8 @@ enum weir_metric_group {
 	WEIR_METRICS_NODE,   /**< struct weir_node_figures */
 	WEIR_METRICS_WORKER, /**< struct weir_worker_figures */
 	WEIR_METRICS_LINK,   /**< of one worker: struct weir_worker_figures too */
+	WEIR_METRICS_TENURE, /**< struct weir_tenure_stats */
+	WEIR_METRICS_PEER,   /**< of another node: struct weir_peer_stats */
 	WEIR_METRIC_GROUPS,
 };
 

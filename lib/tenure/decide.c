@@ -261,8 +261,10 @@ static void takeover(struct weir_tenure *tenure, struct device *device)
 {
 	if (weir_tenure_master_lives(tenure, device) || tenure->leaving)
 		return;
-	if (taker(tenure, device) == 0)
-		term_ask(tenure, device, 0, false, NULL);
+	if (taker(tenure, device) != 0)
+		return;
+	tenure->stats.takeovers++;
+	term_ask(tenure, device, 0, false, NULL);
 }
 
 /*
@@ -434,7 +436,7 @@ static void request_done(
 	weir_record_of(device->record, &record);
 	STAILQ_REMOVE(&device->requests, request, request, link);
 	STAILQ_INSERT_HEAD(&tenure->requests_free, request, link);
-	tenure->ops.reply(tenure->ctx, request->ticket, err, known ? &record : NULL);
+	weir_tenure_reply(tenure, request->ticket, err, known ? &record : NULL);
 }
 
 void weir_tenure_requests_fail(struct weir_tenure *tenure, struct device *device, int err)
@@ -667,10 +669,12 @@ void weir_tenure_changed(struct weir_tenure *tenure, const struct weir_coord_ans
 	weir_tenure_work_add(tenure, device);
 	switch (answer->err) {
 	case 0:
+		tenure->stats.changes++;
 		if (answer->records_count > 0)
 			weir_tenure_learn(tenure, &answer->records[0], 0);
 		break;
 	case WEIR_CONFLICT:
+		tenure->stats.changes_refused++;
 		change_conflict(tenure, device, &change, answer);
 		break;
 	case WEIR_FENCED:
@@ -683,6 +687,7 @@ void weir_tenure_changed(struct weir_tenure *tenure, const struct weir_coord_ans
 			weir_record_device(device->record), weir_err_code(answer->err));
 		if (WEIR_DEFECT(OFFER_FORGOTTEN))
 			offers_end(device);
+		tenure->stats.changes_unknown++;
 		weir_tenure_unsure(tenure, device);
 		break;
 	}

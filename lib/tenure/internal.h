@@ -7,6 +7,7 @@
  * device.c   devices, the work list, timers
  * record.c   pure helpers on records
  * view.c     what is learned of a record, and the view that follows from it
+ * tell.c     what the owner is told, and what is counted of it
  * decide.c   what this node asks to be changed, and what comes of it
  */
 #ifndef WEIR_TENURE_INTERNAL_H
@@ -186,6 +187,8 @@ struct weir_tenure {
 	uint64_t goodbye_ticket; /**< 0: LEAVE is not asked yet */
 	unsigned handing;        /**< devices that are being handed over */
 
+	struct weir_tenure_stats stats; /**< those that are counted; the rest is asked */
+
 	struct weir_node nodes[WEIR_NODES_MAX];
 	unsigned nodes_count;
 	uint32_t fresh_peers; /**< those that are dead or another process, as just learned */
@@ -266,6 +269,15 @@ void weir_tenure_unsure(struct weir_tenure *tenure, struct device *device);
 void weir_tenure_sure(struct weir_tenure *tenure, uint64_t number);
 
 /* ------------------------------------------------------------------------------ member.c --- */
+
+/* -------------------------------------------------------------------------------- tell.c --- */
+
+/** Tells the owner, and counts. */
+void weir_tenure_event_tell(struct weir_tenure *tenure, const struct weir_tenure_event *event);
+
+/** Answers an operator. */
+void weir_tenure_reply(
+	struct weir_tenure *tenure, uint64_t ticket, int err, const struct weir_record *record);
 
 /** The number of a node; it gets one where it has none. WEIR_NO_PEER: there are too many. */
 unsigned weir_tenure_peer_get(struct weir_tenure *tenure, const char *node);

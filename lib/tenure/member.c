@@ -34,7 +34,7 @@ static void lease_event(struct weir_tenure *tenure, bool suspended)
 			tenure->nodes[0].id);
 	else
 		NOTE(NOTICE, "the lease of node %s is valid again", tenure->nodes[0].id);
-	tenure->ops.event(tenure->ctx, &event);
+	weir_tenure_event_tell(tenure, &event);
 }
 
 static void lease_set(struct weir_tenure *tenure, uint64_t until_ns)
@@ -147,7 +147,7 @@ static void node_event(
 
 	NOTE(NOTICE, "node %s (incarnation %llu) is %s", node->id,
 		(unsigned long long)node->incarnation, kind == WEIR_EVENT_NODE_UP ? "up" : "down");
-	tenure->ops.event(tenure->ctx, &event);
+	weir_tenure_event_tell(tenure, &event);
 }
 
 /* @return whether something has changed that devices depend on */
@@ -301,6 +301,7 @@ void weir_tenure_fenced(struct weir_tenure *tenure)
 {
 	NOTE(WARNING, "node %s is fenced: the coordinator knows another incarnation than %llu",
 		tenure->nodes[0].id, (unsigned long long)tenure->incarnation);
+	tenure->stats.fenced++;
 	lease_set(tenure, 0);
 	tenure->state = MEMBER_NOT;
 	tenure->incarnation = 0;
@@ -465,6 +466,9 @@ void weir_tenure_renewed(struct weir_tenure *tenure, const struct weir_coord_ans
 	tenure->renewal.asked = false;
 	if (tenure->state != MEMBER_YES)
 		return;
+	tenure->stats.renewals += answer->err == 0;
+	tenure->stats.renewals_failed += answer->err != 0;
+	tenure->stats.renewal_ns = tenure->now_ns - tenure->renewal.sent_ns;
 	if (answer->err == WEIR_FENCED) {
 		weir_tenure_fenced(tenure);
 		return;

@@ -114,6 +114,7 @@ void weir_tenure_answer(
 void weir_tenure_hint(struct weir_tenure *tenure, uint64_t now_ns)
 {
 	tenure->now_ns = now_ns;
+	tenure->stats.hints++;
 	if (tenure->renewal.asked)
 		tenure->renewal.again = true;
 	else
@@ -156,6 +157,7 @@ static void deposed(struct weir_tenure *tenure, struct device *device, uint64_t 
 	/* The same term: a copy has promised it to another master, as two histories may have it. */
 	if (!weir_tenure_is_master(tenure, device) || term < device->record->term)
 		return;
+	tenure->stats.deposed += !device->deposed;
 	device->deposed = true;
 	/* Somebody else's term, as a rule: the record is read again before one above is asked. */
 	weir_tenure_unsure(tenure, device);
@@ -213,7 +215,7 @@ static void request_add(
 	struct request *request = STAILQ_FIRST(&tenure->requests_free);
 
 	if (request == NULL) {
-		tenure->ops.reply(tenure->ctx, wanted->ticket, WEIR_BUSY, NULL);
+		weir_tenure_reply(tenure, wanted->ticket, WEIR_BUSY, NULL);
 		return;
 	}
 	STAILQ_REMOVE_HEAD(&tenure->requests_free, link);
@@ -241,7 +243,7 @@ void weir_tenure_device_add(
 		 (device = weir_tenure_device_get(tenure, name)) == NULL)
 		err = WEIR_BUSY;
 	if (err != 0)
-		tenure->ops.reply(tenure->ctx, ticket, err, NULL);
+		weir_tenure_reply(tenure, ticket, err, NULL);
 	else
 		request_add(tenure, device, &request);
 }
@@ -263,7 +265,7 @@ void weir_tenure_role_set(struct weir_tenure *tenure, uint64_t ticket, const cha
 	else if (peer == WEIR_NO_PEER)
 		err = WEIR_NOTFOUND;
 	if (err != 0)
-		tenure->ops.reply(tenure->ctx, ticket, err, NULL);
+		weir_tenure_reply(tenure, ticket, err, NULL);
 	else
 		request_add(tenure, device, &request);
 }

@@ -92,6 +92,30 @@ struct weir_tenure_conf {
 	bool unclean_takeover;     /**< default false: wait */
 };
 
+/** Counters, over all devices; they only grow. And how things are now. */
+struct weir_tenure_stats {
+	uint64_t renewals;          /**< of the lease, that counted */
+	uint64_t renewals_failed;   /**< without an answer, or refused */
+	uint64_t renewal_ns;        /**< now: what the last one took */
+	uint64_t hints;             /**< that records or nodes may have changed */
+	uint64_t changes;           /**< of records, carried out for this node */
+	uint64_t changes_refused;   /**< somebody else was first */
+	uint64_t changes_unknown;   /**< the coordinator did not answer */
+	uint64_t changes_now;       /**< now: under way */
+	uint64_t terms;             /**< begun anywhere, as this node heard of them */
+	uint64_t terms_active;      /**< that became active */
+	uint64_t terms_unclean;     /**< begun here without an in-sync copy */
+	uint64_t takeovers;         /**< asked for here since the master was dead */
+	uint64_t deposed;           /**< masterships lost to a promise, as workers reported */
+	uint64_t regressions;       /**< records that the coordinator had lost */
+	uint64_t nodes_up;          /**< lives of other nodes seen to begin */
+	uint64_t nodes_down;        /**< ... and to end */
+	uint64_t lease_suspensions; /**< times that the lease ran out */
+	uint64_t fenced;            /**< times that another incarnation was known */
+	uint64_t requests;          /**< of operators */
+	uint64_t requests_refused;  /**< ... and not answered OK */
+};
+
 struct weir_tenure *weir_tenure_create(const struct weir_tenure_conf *conf,
 	const struct weir_tenure_ops *ops, void *ctx, uint64_t now_ns);
 
@@ -145,6 +169,8 @@ bool weir_tenure_record(
 
 /** All nodes, this one included, in the order of their peer numbers. Number 0 is this node. */
 const struct weir_node *weir_tenure_nodes(const struct weir_tenure *tenure, unsigned *count);
+
+void weir_tenure_stats(const struct weir_tenure *tenure, struct weir_tenure_stats *stats);
 
 /** This node's incarnation; 0: not registered. */
 uint64_t weir_tenure_incarnation(const struct weir_tenure *tenure);

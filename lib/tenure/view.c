@@ -246,7 +246,7 @@ static void event_tell(struct weir_tenure *tenure, enum weir_tenure_event_kind k
 {
 	const struct weir_tenure_event event = {.kind = kind, .record = record};
 
-	tenure->ops.event(tenure->ctx, &event);
+	weir_tenure_event_tell(tenure, &event);
 }
 
 static void unclean_tell(struct weir_tenure *tenure, struct device *device)
@@ -416,6 +416,7 @@ void weir_tenure_regress(
 	struct weir_tenure *tenure, struct device *device, const struct weir_record *stored)
 {
 	if (!device->regressed) {
+		tenure->stats.regressions++;
 		device->regressed_ns = tenure->now_ns;
 		device->regressed_held = tenure->now_ns < tenure->held_until_ns;
 		NOTE(WARNING,

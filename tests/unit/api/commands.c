@@ -485,8 +485,8 @@ static void bulk_read(int fd, char *text, size_t room)
 
 static void info_tells_every_metric_under_its_name(void **state)
 {
-	static const char *const begin[] = {
-		[WEIR_METRICS_NODE] = "\n", [WEIR_METRICS_WORKER] = ",", [WEIR_METRICS_LINK] = ","};
+	static const bool in_lines[WEIR_METRIC_GROUPS] = {
+		[WEIR_METRICS_NODE] = true, [WEIR_METRICS_TENURE] = true};
 	struct peer peer = peer_start(&(struct fake_conf){0});
 	int fd = peer_connect(&peer);
 	char text[16384], label[64];
@@ -495,14 +495,16 @@ static void info_tells_every_metric_under_its_name(void **state)
 	bulk_read(fd, text, sizeof(text));
 	assert_non_null(strstr(text, "\nworker0:turns="));
 	assert_non_null(strstr(text, "\nworker0_link:tx_frames="));
+	assert_non_null(strstr(text, "\npeer_n2:peer_sessions=1,"));
+	assert_non_null(strstr(text, "\nrenewals:7\r"));
 	for (unsigned group = 0; group < WEIR_METRIC_GROUPS; group++) {
 		unsigned count;
 		const struct weir_metric *metrics = weir_metrics(group, &count);
 
 		/* The first metric of a line stands behind the line's own name. */
-		for (unsigned i = group == WEIR_METRICS_NODE ? 0 : 1; i < count; i++) {
-			snprintf(label, sizeof(label), "%s%s%c", begin[group], metrics[i].name,
-				group == WEIR_METRICS_NODE ? ':' : '=');
+		for (unsigned i = in_lines[group] ? 0 : 1; i < count; i++) {
+			snprintf(label, sizeof(label),
+				in_lines[group] ? "\n%s:" : ",%s=", metrics[i].name);
 			if (strstr(text, label) == NULL)
 				fail_msg("no %s", metrics[i].name);
 		}

@@ -411,6 +411,17 @@ unsigned weir_store_nodes(const struct weir_store *store, struct weir_node *node
 	return 2;
 }
 
+void weir_store_tenure_stats(const struct weir_store *store, struct weir_tenure_stats *stats)
+{
+	*stats = (struct weir_tenure_stats){.renewals = 7};
+}
+
+void weir_store_peer_stats(
+	const struct weir_store *store, unsigned peer, struct weir_peer_stats *stats)
+{
+	*stats = (struct weir_peer_stats){.sessions = peer};
+}
+
 bool weir_store_stopping(const struct weir_store *store)
 {
 	return store->stopping;

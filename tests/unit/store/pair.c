@@ -181,6 +181,24 @@ static void acknowledged_writes_are_on_both_copies(void **state)
 	assert_int_equal(stats.link.bad_checksum + stats.link.bad_truncated, 0);
 }
 
+static void what_passes_between_two_nodes_is_counted_for_each(void **state)
+{
+	struct weir_peer_stats near, far, nobody;
+	uint64_t zeros[sizeof(nobody) / sizeof(uint64_t)] = {0};
+
+	device_make();
+	write_flows(0, FLOWS);
+	weir_store_peer_stats(houses[0].store, 1, &near);
+	weir_store_peer_stats(houses[1].store, 1, &far);
+	weir_store_peer_stats(houses[0].store, 2, &nobody);
+	assert_true(near.sessions >= near.sessions_now && near.sessions_now > 0);
+	assert_true(near.tx_messages > 0 && near.rx_messages > 0);
+	/* The flows themselves; what is acknowledged has been read over there. */
+	assert_true(near.tx_bytes > FLOWS * sizeof(uint64_t) && far.rx_bytes > FLOWS);
+	assert_true(far.rx_messages > 0);
+	assert_memory_equal(&nobody, zeros, sizeof(nobody));
+}
+
 static void a_backup_refuses_writes_and_names_the_master(void **state)
 {
 	device_make();
@@ -282,6 +300,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(acknowledged_writes_are_on_both_copies),
+		TEST(what_passes_between_two_nodes_is_counted_for_each),
 		TEST(a_backup_refuses_writes_and_names_the_master),
 		TEST(mastership_moves_with_all_flows),
 		TEST(a_node_that_leaves_hands_over_first),

@@ -169,6 +169,8 @@ static void every_figure_of_the_store_is_shown_once(void **state)
 {
 	bool worker[sizeof(struct weir_worker_figures) / sizeof(uint64_t)] = {false};
 	bool node[sizeof(struct weir_node_figures) / sizeof(uint64_t)] = {false};
+	bool tenure[sizeof(struct weir_tenure_stats) / sizeof(uint64_t)] = {false};
+	bool peer[sizeof(struct weir_peer_stats) / sizeof(uint64_t)] = {false};
 	unsigned count;
 
 	count = words_mark(WEIR_METRICS_WORKER, worker, sizeof(struct weir_worker_figures));
@@ -176,6 +178,10 @@ static void every_figure_of_the_store_is_shown_once(void **state)
 	assert_int_equal(count, sizeof(worker) / sizeof(worker[0]));
 	count = words_mark(WEIR_METRICS_NODE, node, sizeof(struct weir_node_figures));
 	assert_int_equal(count, sizeof(node) / sizeof(node[0]));
+	count = words_mark(WEIR_METRICS_TENURE, tenure, sizeof(struct weir_tenure_stats));
+	assert_int_equal(count, sizeof(tenure) / sizeof(tenure[0]));
+	count = words_mark(WEIR_METRICS_PEER, peer, sizeof(struct weir_peer_stats));
+	assert_int_equal(count, sizeof(peer) / sizeof(peer[0]));
 }
 
 /* -------------------------------------------------------------------------------- figures --- */

@@ -260,6 +260,13 @@ int ctl_device_add(struct ctl *ctl)
 	return change(ctl, 2, argv);
 }
 
+int ctl_forget(struct ctl *ctl)
+{
+	const char *const argv[] = {"NODE.FORGET", ctl->argv[0]};
+
+	return change(ctl, 2, argv);
+}
+
 int ctl_device_role(struct ctl *ctl)
 {
 	const char *const argv[] = {"ROLE.SET", ctl->argv[0], ctl->argv[1], ctl->argv[2]};

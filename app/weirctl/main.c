@@ -12,6 +12,8 @@
 
 static const struct ctl_verb verbs[] = {
 	{"nodes", 0, 0, "", "nodes of the cluster", ctl_nodes},
+	{"forget", 1, 1, "NODE", "strike off a node that is gone and has no part in a device",
+		ctl_forget},
 	{"devices", 0, 1, "[DEVICE]", "devices, as the node that answers sees them", ctl_devices},
 	{"masters", 0, 0, "", "masters and copies of all devices", ctl_masters},
 	{"roles", 0, 1, "[DEVICE]", "master and standby nodes of devices", ctl_roles},

@@ -49,6 +49,7 @@ int ctl_devices(struct ctl *ctl);
 int ctl_masters(struct ctl *ctl);
 int ctl_roles(struct ctl *ctl);
 int ctl_device_add(struct ctl *ctl);
+int ctl_forget(struct ctl *ctl);
 int ctl_device_role(struct ctl *ctl);
 int ctl_flows(struct ctl *ctl);
 int ctl_dump_flows(struct ctl *ctl);

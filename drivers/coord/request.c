@@ -103,6 +103,10 @@ const char *weir_coord_request_check(const struct weir_coord_request *request)
 		return change_check(request);
 	case WEIR_COORD_LEAVE:
 		return NULL;
+	case WEIR_COORD_FORGET:
+		if (request->since > WEIR_COORD_NUMBER_MAX)
+			return "a revision is too large";
+		return weir_coord_name_check(request->forgotten, WEIR_NODE_ID_MAX);
 	}
 	return "a request of no known kind";
 }
@@ -116,6 +120,10 @@ void weir_coord_request_copy(
 	if (from->self != NULL) {
 		to->self = *from->self;
 		to->request.self = &to->self;
+	}
+	if (from->forgotten != NULL) {
+		strcpy(to->forgotten, from->forgotten);
+		to->request.forgotten = to->forgotten;
 	}
 	if (from->record != NULL) {
 		to->record = *from->record;

@@ -38,6 +38,7 @@ struct weir_coord_request_copy {
 	char node[WEIR_NODE_ID_MAX];
 	struct weir_node self;
 	struct weir_record record;
+	char forgotten[WEIR_NODE_ID_MAX];
 };
 
 /** Copies a request that has been found sound. The copy must not be moved. */

@@ -80,6 +80,7 @@ WEIR_RUN(device_list);
 WEIR_RUN(device_info);
 WEIR_RUN(master_get);
 WEIR_RUN(master_set);
+WEIR_RUN(node_forget);
 WEIR_RUN(master_list);
 WEIR_RUN(role_set);
 WEIR_RUN(node_list);

@@ -363,12 +363,30 @@ void weir_conn_task_done(struct weir_gateway *gateway, struct weir_task *task)
 	weir_gate_task_free(gateway->gate, task);
 }
 
+static const char *forget_refusal(int err)
+{
+	switch (err) {
+	case WEIR_NOTFOUND:
+		return "the cluster knows no node %s";
+	case WEIR_EXISTS:
+		return "node %s lives, or looked alive a moment ago";
+	case WEIR_CONFLICT:
+		return "node %s is master or standby of a device: take that role from it first";
+	default:
+		return "node %s was not struck off: this node is no member now, or is busy; try "
+		       "again";
+	}
+}
+
 /* What a request to the control core does not find is a node, not a rule. */
 static void request_answer(
 	struct weir_gateway *gateway, struct weir_reply *reply, const struct weir_request *request)
 {
 	if (request->err == 0) {
 		weir_reply_simple(reply, "OK");
+	} else if (request->kind == WEIR_REQUEST_NODE_FORGET) {
+		weir_stat_add(gateway->stats.errors, 1UL);
+		weir_reply_error(reply, request->err, forget_refusal(request->err), request->node);
 	} else if (request->err == WEIR_NOTFOUND) {
 		weir_stat_add(gateway->stats.errors, 1UL);
 		weir_reply_error(reply, request->err,

@@ -251,7 +251,23 @@ WEIR_RUN(role_set)
 	return weir_call_syntax(call);
 }
 
-/* ---------------------------------------------------------------------------- NODE.LIST --- */
+/* ------------------------------------------------------------------------------- NODE.* --- */
+
+WEIR_RUN(node_forget)
+{
+	const struct weir_word *node = &call->words->word[1];
+	struct weir_request *request = calloc(1, sizeof(*request));
+
+	if (request == NULL)
+		return weir_call_error(call, WEIR_BUSY);
+	request->kind = WEIR_REQUEST_NODE_FORGET;
+	if (node->len > 0 && weir_word_copy(node, request->node, sizeof(request->node))) {
+		weir_conn_request(call->conn, request);
+		return WEIR_CALL_TAKEN;
+	}
+	free(request);
+	return weir_call_syntax(call);
+}
 
 WEIR_RUN(node_list)
 {

@@ -133,7 +133,7 @@ static void peers_section(const struct page *page)
 		struct weir_peer_stats stats;
 		char label[WEIR_NODE_ID_MAX + 8];
 
-		weir_store_peer_stats(page->call->store, i, &stats);
+		weir_store_peer_stats(page->call->store, nodes[i].id, &stats);
 		snprintf(label, sizeof(label), "peer_%s", nodes[i].id);
 		metrics_line(page, WEIR_METRICS_PEER, &stats, label);
 	}

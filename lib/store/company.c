@@ -31,8 +31,10 @@ const struct weir_company *weir_company_now(const struct weir_store *store)
 unsigned weir_store_nodes(const struct weir_store *store, struct weir_node *nodes, unsigned room)
 {
 	const struct weir_company *company = weir_company_now(store);
-	unsigned count = company->nodes_count < room ? company->nodes_count : room;
+	unsigned count = 0;
 
-	memcpy(nodes, company->nodes, count * sizeof(nodes[0]));
+	for (unsigned i = 0; i < company->nodes_count && count < room; i++)
+		if (!company->nodes[i].forgotten || company->nodes[i].live)
+			nodes[count++] = company->nodes[i];
 	return count;
 }

@@ -31,11 +31,25 @@ static uint64_t read_of(const _Atomic uint64_t *counter)
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-void weir_store_peer_stats(
-	const struct weir_store *store, unsigned peer, struct weir_peer_stats *stats)
+/* The number of another node; WEIR_NODES_MAX: there is none of this name. */
+static unsigned peer_of(const struct weir_store *store, const char *node)
 {
-	weir_assert(peer < WEIR_NODES_MAX);
+	const struct weir_company *company = weir_company_now(store);
+
+	for (unsigned peer = 1; peer < company->nodes_count; peer++)
+		if (strcmp(company->nodes[peer].id, node) == 0)
+			return peer;
+	return WEIR_NODES_MAX;
+}
+
+int weir_store_peer_stats(
+	const struct weir_store *store, const char *node, struct weir_peer_stats *stats)
+{
+	unsigned peer = peer_of(store, node);
+
 	*stats = (struct weir_peer_stats){0};
+	if (peer == WEIR_NODES_MAX)
+		return WEIR_NOTFOUND;
 	for (unsigned i = 0; i < store->conf.workers_count; i++) {
 		const struct weir_peer_shown *shown = &store->workers[i].peers[peer];
 
@@ -46,4 +60,5 @@ void weir_store_peer_stats(
 		stats->rx_messages += read_of(&shown->rx_messages);
 		stats->rx_bytes += read_of(&shown->rx_bytes);
 	}
+	return 0;
 }

@@ -134,6 +134,9 @@ static void request_begin(
 		weir_tenure_role_set(control->tenure, ticket, request->device, request->node,
 			request->role, now_ns);
 		return;
+	case WEIR_REQUEST_NODE_FORGET:
+		weir_tenure_node_forget(control->tenure, ticket, request->node, now_ns);
+		return;
 	}
 	slot_answer(control, slot, WEIR_ERR);
 }

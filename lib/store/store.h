@@ -142,7 +142,7 @@ void weir_device_status(const struct weir_store *store, const struct weir_device
 unsigned weir_store_devices(const struct weir_store *store,
 	bool (*visit)(void *ctx, const struct weir_device *device), void *ctx);
 
-/** Copies the nodes known, this one first. @return how many, at most `room` */
+/** Copies the nodes on the cluster's list, this one first. @return how many, at most `room` */
 unsigned weir_store_nodes(const struct weir_store *store, struct weir_node *nodes, unsigned room);
 
 /* --------------------------------------------------------------------------- gates --- */
@@ -150,9 +150,10 @@ unsigned weir_store_nodes(const struct weir_store *store, struct weir_node *node
 struct weir_gate;
 
 enum weir_request_kind {
-	WEIR_REQUEST_DEVICE_ADD, /**< device */
-	WEIR_REQUEST_MASTER_SET, /**< device, node */
-	WEIR_REQUEST_ROLE_SET,   /**< device, node, role */
+	WEIR_REQUEST_DEVICE_ADD,  /**< device */
+	WEIR_REQUEST_MASTER_SET,  /**< device, node */
+	WEIR_REQUEST_ROLE_SET,    /**< device, node, role */
+	WEIR_REQUEST_NODE_FORGET, /**< node */
 };
 
 /** An operator's request to the control core; belongs to its maker again when it comes back. */
@@ -244,9 +245,9 @@ struct weir_peer_stats {
 	uint64_t rx_messages, rx_bytes;
 };
 
-/** Of the node with this place in weir_store_nodes; below WEIR_NODES_MAX. Any thread. */
-void weir_store_peer_stats(
-	const struct weir_store *store, unsigned peer, struct weir_peer_stats *stats);
+/** Of another node. @return 0 or WEIR_NOTFOUND. A QSBR reader, online. */
+int weir_store_peer_stats(
+	const struct weir_store *store, const char *node, struct weir_peer_stats *stats);
 
 /** As the control core last had them. Any thread. */
 void weir_store_tenure_stats(const struct weir_store *store, struct weir_tenure_stats *stats);

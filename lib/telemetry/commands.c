@@ -112,16 +112,12 @@ static int place_of(const struct weir_node *nodes, unsigned count, const char *n
 
 static int peer_stats(const struct weir_store *store, const char *params, struct rte_tel_data *data)
 {
-	struct weir_node nodes[WEIR_NODES_MAX];
-	int peer = place_of(nodes, weir_store_nodes(store, nodes, WEIR_NODES_MAX), params);
 	struct weir_peer_stats stats;
 
-	if (peer <= 0) /* none, or this node itself */
+	if (params == NULL || weir_store_peer_stats(store, params, &stats) != 0)
 		return -EINVAL;
-	weir_store_peer_stats(store, (unsigned)peer, &stats);
 	rte_tel_data_start_dict(data);
-	rte_tel_data_add_dict_string(data, "node", nodes[peer].id);
-	rte_tel_data_add_dict_int(data, "live", nodes[peer].live);
+	rte_tel_data_add_dict_string(data, "node", params);
 	put_metrics(data, WEIR_METRICS_PEER, &stats);
 	return 0;
 }

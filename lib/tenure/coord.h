@@ -7,7 +7,8 @@
  * every driver (drivers/coord/redis as Lua scripts, drivers/coord/solo and the simulator in C):
  *
  * - REGISTER: refused (EXISTS, with the lease's rest) while a lease under this name is valid;
- *   else the node's incarnation grows by one (and above `seen_incarnation`), the lease begins.
+ *   refused (BUSY) where WEIR_NODES_MAX others are on the list of nodes; else the node's
+ * incarnation grows by one (and above `seen_incarnation`), the lease begins.
  * - RENEW: refused (FENCED) where a larger incarnation was given out or none is known under this
  *   name; else the lease begins anew, also where it had run out. The answer carries, of the same
  *   instant, all nodes, when the first of their leases ends, and the records whose revision is
@@ -19,6 +20,11 @@
  *   be above term nor below the stored one. The revision becomes max(largest ever given out,
  *   seen_revision) + 1. The whole is atomic.
  * - LEAVE: the lease of this incarnation ends now.
+ * - FORGET: strikes the node `forgotten` off the list. Refused (FENCED) as CHANGE is; refused
+ *   (NOTFOUND) where it is not on it; refused (EXISTS) while its lease is valid; refused (CONFLICT)
+ *   unless the largest revision ever given out is `since`: who asks has seen to it that no record
+ *   up to that one names the node. Whoever registers under a name that is not on the list gets an
+ *   incarnation above all that were struck off, so that none is given out twice.
  *
  * Every request is answered once: with a result, or with UNREACHABLE, which means that it may or
  * may not have been carried out.
@@ -78,6 +84,7 @@ struct weir_node {
 	char id[WEIR_NODE_ID_MAX];
 	uint64_t incarnation;
 	bool live;         /**< its lease is valid */
+	bool forgotten;    /**< tenure's: the coordinator does not list it (any more) */
 	uint8_t mac[6];    /**< of its replication port */
 	uint32_t ipv4;     /**< of its replication port, host byte order */
 	uint16_t udp_port; /**< of its worker 0 */
@@ -92,6 +99,7 @@ enum weir_coord_kind {
 	WEIR_COORD_RENEW,
 	WEIR_COORD_CHANGE,
 	WEIR_COORD_LEAVE,
+	WEIR_COORD_FORGET,
 };
 
 struct weir_coord_request {
@@ -100,7 +108,8 @@ struct weir_coord_request {
 	const char *node;                 /**< who asks */
 	uint64_t incarnation;             /**< of who asks; REGISTER: 0 */
 	uint32_t lease_ms;                /**< REGISTER, RENEW */
-	uint64_t since;                   /**< RENEW: revision */
+	uint64_t since;                   /**< RENEW, FORGET: revision */
+	const char *forgotten;            /**< FORGET: a node */
 	uint64_t seen_incarnation;        /**< REGISTER: largest that the caller ever had */
 	const struct weir_node *self;     /**< REGISTER: what others are to know */
 	const struct weir_record *record; /**< CHANGE: as it is to be; term and revision are set by
@@ -114,9 +123,9 @@ struct weir_coord_request {
 struct weir_coord_answer {
 	enum weir_coord_kind kind;
 	uint64_t ticket;
-	int err;              /**< 0, EXISTS, FENCED, CONFLICT, UNREACHABLE or ERR */
+	int err; /**< 0, EXISTS, FENCED, CONFLICT, NOTFOUND, BUSY, UNREACHABLE or ERR */
 	uint64_t incarnation; /**< REGISTER */
-	uint32_t rest_ms;     /**< REGISTER, EXISTS: the other lease runs so long yet */
+	uint32_t rest_ms;     /**< EXISTS: the other lease runs so long yet */
 	uint64_t run;         /**< identifies the coordinator's process or data set; a change means
 				 that it may have forgotten something */
 	uint64_t revision;    /**< RENEW: largest that was ever given out */

@@ -4,6 +4,7 @@
  *
  * tenure.c   the entry points: each sets the time, hands the event on, and lets work go on
  * member.c   being a member: register, renew, lease, peers, leave
+ * forget.c   nodes that are struck off the list
  * device.c   devices, the work list, timers
  * record.c   pure helpers on records
  * view.c     what is learned of a record, and the view that follows from it
@@ -154,6 +155,7 @@ struct weir_tenure {
 		uint32_t backoff_ms;
 		uint64_t other_end_ns; /**< the other lease ends then at the latest; 0: unknown */
 		unsigned renewals;     /**< of the other lease, seen */
+		bool told_full;        /**< logged that there are too many nodes */
 	} joining;
 	struct {
 		bool asked;
@@ -191,6 +193,15 @@ struct weir_tenure {
 
 	struct weir_node nodes[WEIR_NODES_MAX];
 	unsigned nodes_count;
+	bool told_full; /**< logged that a node is passed over */
+	struct {
+		bool used;
+		bool asked;              /**< else it waits for the next RENEW */
+		uint64_t ticket;         /**< the operator's */
+		uint64_t request_ticket; /**< the coordinator's */
+		unsigned tries;
+		char node[WEIR_NODE_ID_MAX];
+	} forgetting;
 	uint32_t fresh_peers; /**< those that are dead or another process, as just learned */
 
 	/* Devices. */
@@ -305,6 +316,19 @@ void weir_tenure_pull_all(struct weir_tenure *tenure);
 
 /** Asks the coordinator, in this node's name, under a new ticket. */
 void weir_tenure_ask(struct weir_tenure *tenure, struct weir_coord_request *request);
+
+/* ------------------------------------------------------------------------------ forget.c --- */
+
+/** The place of a node that was forgotten and that nothing names; WEIR_NO_PEER: there is none. */
+unsigned weir_tenure_peer_free(const struct weir_tenure *tenure);
+
+/** All records are known: what waits for that is asked. */
+void weir_tenure_forget_go(struct weir_tenure *tenure);
+
+void weir_tenure_forgot(struct weir_tenure *tenure, const struct weir_coord_answer *answer);
+
+/** This node is no member any more: the operator is answered. */
+void weir_tenure_forget_fail(struct weir_tenure *tenure, int err);
 
 /* -------------------------------------------------------------------------------- view.c --- */
 

@@ -5,6 +5,9 @@
 
 #define NOTE(level, ...) weir_log(WEIR_ROOM_TENURE, WEIR_LOG_##level, __VA_ARGS__)
 
+#define HOW_TO_FORGET                                                                              \
+	"`weirctl forget NODE` strikes off one that is gone and has no part in a device"
+
 void weir_tenure_ask(struct weir_tenure *tenure, struct weir_coord_request *request)
 {
 	request->ticket = ++tenure->last_ticket;
@@ -101,12 +104,18 @@ unsigned weir_tenure_peer_get(struct weir_tenure *tenure, const char *node)
 
 	if (peer != WEIR_NO_PEER || node[0] == '\0')
 		return peer;
-	if (tenure->nodes_count == WEIR_NODES_MAX) {
-		NOTE(ERR, "node %s is passed over: there are %d nodes already", node,
-			WEIR_NODES_MAX);
+	peer = tenure->nodes_count < WEIR_NODES_MAX ? tenure->nodes_count++
+						    : weir_tenure_peer_free(tenure);
+	if (peer == WEIR_NO_PEER) {
+		if (!tenure->told_full)
+			NOTE(ERR,
+				"node %s is passed over: there are %d nodes "
+				"already; " HOW_TO_FORGET,
+				node, WEIR_NODES_MAX);
+		tenure->told_full = true;
 		return WEIR_NO_PEER;
 	}
-	peer = tenure->nodes_count++;
+	tenure->told_full = false;
 	memset(&tenure->nodes[peer], 0, sizeof(tenure->nodes[peer]));
 	strcpy(tenure->nodes[peer].id, node);
 	return peer;
@@ -192,12 +201,15 @@ static bool nodes_learn(struct weir_tenure *tenure, const struct weir_coord_answ
 {
 	bool changed = false;
 
+	for (unsigned i = 1; i < tenure->nodes_count; i++)
+		tenure->nodes[i].forgotten = !is_in(answer, tenure->nodes[i].id);
 	for (unsigned i = 0; i < answer->nodes_count; i++)
 		changed |= node_learn(tenure, &answer->nodes[i]);
 	for (unsigned i = 1; i < tenure->nodes_count; i++) {
 		struct weir_node gone = tenure->nodes[i];
 
 		gone.live = false;
+		gone.forgotten = true;
 		if (tenure->nodes[i].live && !is_in(answer, gone.id))
 			changed |= node_learn(tenure, &gone);
 	}
@@ -284,6 +296,11 @@ void weir_tenure_registered(struct weir_tenure *tenure, const struct weir_coord_
 		register_occupied(tenure, answer->rest_ms);
 	else
 		register_again(tenure);
+	if (answer->err == WEIR_BUSY && !tenure->joining.told_full) {
+		tenure->joining.told_full = true;
+		NOTE(ERR, "node %s waits: the cluster has %d nodes already; " HOW_TO_FORGET,
+			tenure->nodes[0].id, WEIR_NODES_MAX);
+	}
 }
 
 static void view_refresh(struct weir_tenure *tenure, struct device *device)
@@ -313,6 +330,7 @@ void weir_tenure_fenced(struct weir_tenure *tenure)
 	quiet(tenure);
 	weir_tenure_devices_each(tenure, view_refresh);
 	weir_tenure_devices_each(tenure, requests_refuse);
+	weir_tenure_forget_fail(tenure, WEIR_FENCED);
 	if (tenure->leaving)
 		out(tenure);
 }
@@ -426,6 +444,7 @@ static void pull_done(struct weir_tenure *tenure, const struct weir_coord_answer
 		tenure->top = answer->revision;
 	tenure->joined = true;
 	weir_tenure_sure(tenure, tenure->renewal.number);
+	weir_tenure_forget_go(tenure);
 	lease_extend(tenure);
 }
 
@@ -473,6 +492,8 @@ void weir_tenure_renewed(struct weir_tenure *tenure, const struct weir_coord_ans
 		weir_tenure_fenced(tenure);
 		return;
 	}
+	if (answer->err != 0 && !tenure->forgetting.asked)
+		weir_tenure_forget_fail(tenure, WEIR_UNREACHABLE);
 	if (answer->err != 0) {
 		tenure->renewal.due_ns = tenure->now_ns + renewal_period(tenure);
 		return;
@@ -511,6 +532,7 @@ static void part(struct weir_tenure *tenure)
 	tenure->leave_by_ns = tenure->now_ns + WEIR_TENURE_GOODBYE_MS * WEIR_NS_PER_MS;
 	lease_set(tenure, 0);
 	weir_tenure_devices_each(tenure, requests_refuse);
+	weir_tenure_forget_fail(tenure, WEIR_FENCED);
 }
 
 void weir_tenure_parted(struct weir_tenure *tenure, const struct weir_coord_answer *answer)

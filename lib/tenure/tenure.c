@@ -107,6 +107,9 @@ void weir_tenure_answer(
 	case WEIR_COORD_LEAVE:
 		weir_tenure_parted(tenure, answer);
 		break;
+	case WEIR_COORD_FORGET:
+		weir_tenure_forgot(tenure, answer);
+		break;
 	}
 	run(tenure);
 }

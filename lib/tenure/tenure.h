@@ -158,6 +158,15 @@ void weir_tenure_role_set(struct weir_tenure *tenure, uint64_t ticket, const cha
 	const char *node, enum weir_role role, uint64_t now_ns);
 
 /**
+ * Strikes a dead node off the cluster's list, of which it takes a place as long as it stands there.
+ * Replied 0, NOTFOUND (not on the list), EXISTS (it lives, or looked alive a moment ago), CONFLICT
+ * (a device's record names it: another copy is to take its place first), BUSY (one is being
+ * forgotten, or records change all the time), UNREACHABLE, FENCED.
+ */
+void weir_tenure_node_forget(
+	struct weir_tenure *tenure, uint64_t ticket, const char *node, uint64_t now_ns);
+
+/**
  * Hands all masterships over to live in-sync copies, waits until those terms are active (at most
  * leave_timeout_ms), gives the lease up, then calls left.
  */
@@ -167,7 +176,10 @@ void weir_tenure_leave(struct weir_tenure *tenure, uint64_t now_ns);
 bool weir_tenure_record(
 	const struct weir_tenure *tenure, const char *device, struct weir_record *record);
 
-/** All nodes, this one included, in the order of their peer numbers. Number 0 is this node. */
+/**
+ * All nodes, this one included, in the order of their peer numbers; number 0 is this node. One that
+ * was forgotten keeps its place until another node needs it.
+ */
 const struct weir_node *weir_tenure_nodes(const struct weir_tenure *tenure, unsigned *count);
 
 void weir_tenure_stats(const struct weir_tenure *tenure, struct weir_tenure_stats *stats);

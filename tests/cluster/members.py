@@ -53,6 +53,48 @@ class Members(lab.ClusterTest):
         return False
 
 
+class Forgotten(lab.ClusterTest):
+    name = "forg"
+    with_device = False
+
+    def listed(self):
+        return weir.nodes(self.ground.socket("n1"))
+
+    def test_a_full_cluster_says_what_to_do_and_a_node_that_was_forgotten_makes_room(self):
+        self.assertIn("lives", self.forget("n3", 1))
+        self.ground.kill("n3")
+        self.assertTrue(wait_until(lambda: not int(self.listed()["n3"]["live"]), 10))
+        self.forget("n3", 0)
+        self.assertTrue(wait_until(lambda: "n3" not in self.listed(), 5))
+        # As many others as there is room for, all of them gone.
+        nodes = f"weir:{{{self.ground.cluster}}}:nodes"
+        entry = b"1 02:00:00:00:00:01 10.0.0.1 6640 1 1024 1 /run/x.sock"
+        for number in range(30):
+            resp.call(self.ground.redis_socket, "HSET", nodes, f"x{number}", entry)
+        self.assertTrue(wait_until(lambda: len(self.listed()) == 32, 5))
+        self.ground.launch("n3")
+        self.assertTrue(wait_until(
+            lambda: "weirctl forget NODE" in self.ground.log_tail("n3", 100), 10))
+        self.assertNotIn("n3", self.listed())
+        self.forget("x7", 0)
+        self.ground.await_node("n3")
+        self.ground.await_cluster(self.ground.nodes)
+        # The place that it has at the others was another's: frames go to the right one.
+        self.add_device(DEVICE)
+        self.assert_copies_equal()
+        self.assertIn("master or standby", self.forget("n3", 1, kill=True))
+
+    def forget(self, node, status, kill=False):
+        if kill:
+            self.ground.kill(node)
+            wait_until(lambda: not int(self.listed()[node]["live"]), 10)
+        command = [self.ground.weirctl, "-s", self.ground.socket("n1"), "forget", node]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60,
+                              stdin=subprocess.DEVNULL)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+
 class RedisComesLate(lab.ClusterTest):
     name = "late"
     settings = {"nodes": 1}

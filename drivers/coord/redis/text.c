@@ -114,6 +114,12 @@ static void leave_args(struct weir_coord_args *args, const struct weir_coord_req
 {
 }
 
+static void forget_args(struct weir_coord_args *args, const struct weir_coord_request *request)
+{
+	arg(args, "%s", request->forgotten);
+	number_arg(args, request->since);
+}
+
 static const struct {
 	const struct weir_coord_script *script;
 	void (*args)(struct weir_coord_args *args, const struct weir_coord_request *request);
@@ -122,6 +128,7 @@ static const struct {
 	[WEIR_COORD_RENEW] = {&weir_coord_script_renew, renew_args},
 	[WEIR_COORD_CHANGE] = {&weir_coord_script_change, change_args},
 	[WEIR_COORD_LEAVE] = {&weir_coord_script_leave, leave_args},
+	[WEIR_COORD_FORGET] = {&weir_coord_script_forget, forget_args},
 };
 
 void weir_coord_args_write(struct weir_coord_args *args, const char *cluster, uint64_t dataset,
@@ -365,6 +372,8 @@ static bool details_read(const struct redisReply *reply, struct weir_coord_room 
 		return answer->err != 0 || answer->records_count == 1;
 	case WEIR_COORD_LEAVE:
 		return true;
+	case WEIR_COORD_FORGET:
+		return answer->err != WEIR_EXISTS || rest_read(reply, answer);
 	}
 	return false;
 }

@@ -24,6 +24,7 @@ extern const struct weir_coord_script weir_coord_script_register;
 extern const struct weir_coord_script weir_coord_script_renew;
 extern const struct weir_coord_script weir_coord_script_change;
 extern const struct weir_coord_script weir_coord_script_leave;
+extern const struct weir_coord_script weir_coord_script_forget;
 
 #define WEIR_COORD_ARGS_MAX       24
 #define WEIR_COORD_ARGS_BYTES_MAX 2048

@@ -27,6 +27,7 @@ struct node {
 struct weir_coord_rules {
 	uint64_t run;
 	uint64_t revision;                 /* largest that was given out */
+	uint64_t struck_off;               /* largest incarnation of a node that was forgotten */
 	struct node nodes[WEIR_NODES_MAX]; /* in the order of their names */
 	unsigned nodes_count;
 	struct device *devices;
@@ -227,8 +228,9 @@ static int node_register(struct weir_coord_rules *rules, const struct weir_coord
 	uint64_t now_ns, struct weir_coord_answer *answer)
 {
 	struct node *node = node_find(rules, request->node);
-	uint64_t incarnation =
-		larger(node == NULL ? 0 : node->node.incarnation, request->seen_incarnation) + 1;
+	uint64_t incarnation = larger(node == NULL ? rules->struck_off : node->node.incarnation,
+				       request->seen_incarnation) +
+			       1;
 
 	if (node != NULL && node->lease_end_ns > now_ns) {
 		answer->rest_ms = rest_ms(node->lease_end_ns, now_ns);
@@ -239,7 +241,7 @@ static int node_register(struct weir_coord_rules *rules, const struct weir_coord
 	if (node == NULL)
 		node = node_add(rules, request->node);
 	if (node == NULL)
-		return WEIR_ERR;
+		return WEIR_BUSY;
 	node->node = *request->self;
 	memset(node->node.id, 0, sizeof(node->node.id));
 	strcpy(node->node.id, request->node);
@@ -351,6 +353,27 @@ static int node_leave(struct weir_coord_rules *rules, const struct weir_coord_re
 	return 0;
 }
 
+static int node_forget(struct weir_coord_rules *rules, const struct weir_coord_request *request,
+	uint64_t now_ns, struct weir_coord_answer *answer)
+{
+	struct node *node = node_find(rules, request->forgotten);
+
+	if (node_entitled(rules, request) == NULL)
+		return WEIR_FENCED;
+	if (node == NULL)
+		return WEIR_NOTFOUND;
+	if (node->lease_end_ns > now_ns) {
+		answer->rest_ms = rest_ms(node->lease_end_ns, now_ns);
+		return WEIR_EXISTS;
+	}
+	if (rules->revision != request->since)
+		return WEIR_CONFLICT;
+	rules->struck_off = larger(rules->struck_off, node->node.incarnation);
+	rules->nodes_count--;
+	memmove(node, node + 1, (size_t)(&rules->nodes[rules->nodes_count] - node) * sizeof(*node));
+	return 0;
+}
+
 void weir_coord_rules_apply(struct weir_coord_rules *rules,
 	const struct weir_coord_request *request, uint64_t now_ns, struct weir_coord_answer *answer)
 {
@@ -374,6 +397,9 @@ void weir_coord_rules_apply(struct weir_coord_rules *rules,
 		break;
 	case WEIR_COORD_LEAVE:
 		answer->err = node_leave(rules, request);
+		break;
+	case WEIR_COORD_FORGET:
+		answer->err = node_forget(rules, request, now_ns, answer);
 		break;
 	}
 }

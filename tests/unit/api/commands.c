@@ -280,6 +280,8 @@ static void bad_words_are_refused_with_the_syntax(void **state)
 	peer_ask(fd, "MASTER.SET d1 n9", "-NOTFOUND no such live node: n9\r\n");
 	peer_ask(fd, "ROLE.SET d1 n1 none", "+OK\r\n");
 	peer_ask(fd, "MASTER.SET d1 n1", "+OK\r\n");
+	peer_ask(fd, "NODE.FORGET n2", "+OK\r\n");
+	peer_ask(fd, "NODE.FORGET n9", "-NOTFOUND the cluster knows no node n9\r\n");
 	close(fd);
 	peer_stop(&peer);
 }

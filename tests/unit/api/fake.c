@@ -416,10 +416,11 @@ void weir_store_tenure_stats(const struct weir_store *store, struct weir_tenure_
 	*stats = (struct weir_tenure_stats){.renewals = 7};
 }
 
-void weir_store_peer_stats(
-	const struct weir_store *store, unsigned peer, struct weir_peer_stats *stats)
+int weir_store_peer_stats(
+	const struct weir_store *store, const char *node, struct weir_peer_stats *stats)
 {
-	*stats = (struct weir_peer_stats){.sessions = peer};
+	*stats = (struct weir_peer_stats){.sessions = 1};
+	return 0;
 }
 
 bool weir_store_stopping(const struct weir_store *store)

@@ -250,6 +250,7 @@ static enum weir_coord_kind verb_read(const char *verb)
 		[WEIR_COORD_RENEW] = "renew",
 		[WEIR_COORD_CHANGE] = "change",
 		[WEIR_COORD_LEAVE] = "leave",
+		[WEIR_COORD_FORGET] = "forget",
 	};
 
 	for (unsigned i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
@@ -278,6 +279,10 @@ void client_request_read(struct client_request *to, const char *text)
 	if (request->kind == WEIR_COORD_CHANGE) {
 		strcpy(to->record.device, strtok_r(NULL, " ", &save));
 		request->record = &to->record;
+	}
+	if (request->kind == WEIR_COORD_FORGET) {
+		strcpy(to->forgotten, strtok_r(NULL, " ", &save));
+		request->forgotten = to->forgotten;
 	}
 	for (char *word = strtok_r(NULL, " ", &save); word != NULL;
 		word = strtok_r(NULL, " ", &save))

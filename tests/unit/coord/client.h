@@ -9,6 +9,7 @@
  *     change n1@1 d1 expect=0 [new] [seen_term=T] [seen_revision=R] [term=T] [active=T]
  *            [master=n1@1] [backups=n2,n3] [insync=n1@1,n2@4]
  *     leave n1@1
+ *     forget n1@1 n2 [since=R]
  *
  * A node that is not live has a "-", one registered with a salt "/salt", and "!" when the rest of
  * what it said of itself has not come through. A record is
@@ -79,6 +80,7 @@ struct client_request {
 	char node[WEIR_NODE_ID_MAX];
 	struct weir_node self;
 	struct weir_record record;
+	char forgotten[WEIR_NODE_ID_MAX];
 };
 
 void client_request_read(struct client_request *to, const char *text);

@@ -506,6 +506,8 @@ static void the_user_of_the_documentation_suffices_and_is_limited(void **state)
 	reply = server_command(&room->server, "ZCARD weir:{test}:revisions");
 	assert_int_equal(reply->integer, 0);
 	freeReplyObject(reply);
+	client_expect(one, "leave n2@1", "OK");
+	client_expect(one, "forget n1@4 n2 since=1", "OK");
 	assert_int_equal(logged, 0);
 
 	as_weir = redisConnectUnix(room->server.socket);

@@ -176,10 +176,14 @@ static void more_nodes_than_the_limit_are_refused(void **state)
 		snprintf(request, sizeof(request), "register n%u", i);
 		client_expect(client, request, "OK incarnation=1");
 	}
-	client_expect(client, "register one-too-many", "ERR");
+	client_expect(client, "register one-too-many", "BUSY");
 	client_expect(client, "leave n7@1", "OK");
-	client_expect(client, "register one-too-many", "ERR");
+	client_expect(client, "register one-too-many", "BUSY");
 	client_expect(client, "register n7", "OK incarnation=2");
+	client_expect(client, "leave n7@2", "OK");
+	client_expect(client, "forget n1@1 n7", "OK");
+	client_expect(client, "register one-too-many", "OK incarnation=3");
+	client_expect(client, "register n7", "BUSY");
 }
 
 /* Makes devices d0 ... without waiting for each. */

@@ -188,9 +188,9 @@ static void what_passes_between_two_nodes_is_counted_for_each(void **state)
 
 	device_make();
 	write_flows(0, FLOWS);
-	weir_store_peer_stats(houses[0].store, 1, &near);
-	weir_store_peer_stats(houses[1].store, 1, &far);
-	weir_store_peer_stats(houses[0].store, 2, &nobody);
+	assert_int_equal(weir_store_peer_stats(houses[0].store, "b", &near), 0);
+	assert_int_equal(weir_store_peer_stats(houses[1].store, "a", &far), 0);
+	assert_int_equal(weir_store_peer_stats(houses[0].store, "a", &nobody), WEIR_NOTFOUND);
 	assert_true(near.sessions >= near.sessions_now && near.sessions_now > 0);
 	assert_true(near.tx_messages > 0 && near.rx_messages > 0);
 	/* The flows themselves; what is acknowledged has been read over there. */

@@ -251,6 +251,28 @@ static void many_lease(void *ctx, uint64_t until_ns)
 {
 }
 
+static unsigned place_of(const struct weir_tenure *tenure, const char *id)
+{
+	unsigned count;
+	const struct weir_node *nodes = weir_tenure_nodes(tenure, &count);
+
+	for (unsigned i = 0; i < count; i++)
+		if (strcmp(nodes[i].id, id) == 0)
+			return i;
+	return WEIR_NO_PEER;
+}
+
+/* The next renewal tells of these nodes. */
+static void many_renewed(struct weir_tenure *tenure, const struct weir_node *many, unsigned count)
+{
+	struct weir_coord_answer answer = {
+		.kind = WEIR_COORD_RENEW, .run = 1, .nodes = many, .nodes_count = count};
+
+	weir_tenure_hint(tenure, w.now_ns);
+	answer.ticket = second_asked.ticket;
+	weir_tenure_answer(tenure, &answer, w.now_ns);
+}
+
 static void more_nodes_than_there_are_numbers_are_passed_over(void **state)
 {
 	const struct weir_tenure_ops ops = {
@@ -287,7 +309,109 @@ static void more_nodes_than_there_are_numbers_are_passed_over(void **state)
 	weir_tenure_nodes(tenure, &count);
 	assert_int_equal(count, WEIR_NODES_MAX);
 	assert_int_equal(many_peers, WEIR_NODES_MAX - 1);
+	/* One goes, and goes on taking its place until it is forgotten. */
+	many[5].live = false;
+	many_renewed(tenure, many, WEIR_NODES_MAX + 1);
+	assert_int_equal(place_of(tenure, many[WEIR_NODES_MAX - 1].id), WEIR_NO_PEER);
+	many[5] = many[WEIR_NODES_MAX - 1];
+	many_renewed(tenure, many, WEIR_NODES_MAX - 1);
+	assert_int_equal(place_of(tenure, many[5].id), 6);
+	assert_true(weir_tenure_nodes(tenure, &count)[6].live);
+	assert_int_equal(count, WEIR_NODES_MAX);
 	weir_tenure_destroy(tenure);
+}
+
+static int forget(unsigned node, const char *forgotten)
+{
+	weir_tenure_node_forget(w.procs[node].tenure, ++w.ticket, forgotten, w.now_ns);
+	world_until(&w, MS(10000), w.reply_ticket == w.ticket);
+	return w.reply_err;
+}
+
+static void a_node_is_forgotten_when_it_is_dead_and_no_record_names_it(void **state)
+{
+	char long_name[2 * WEIR_NODE_ID_MAX];
+
+	memset(long_name, 'x', sizeof(long_name));
+	long_name[sizeof(long_name) - 1] = '\0';
+	world_settled(&w, 2);
+	assert_int_equal(forget(0, "n2"), WEIR_EXISTS);
+	assert_int_equal(forget(0, "n1"), WEIR_EXISTS);
+	assert_int_equal(forget(0, "n3"), WEIR_NOTFOUND);
+	assert_int_equal(forget(0, ""), WEIR_NOTFOUND);
+	assert_int_equal(forget(0, long_name), WEIR_NOTFOUND);
+	world_kill(&w, 1);
+	assert_int_equal(forget(0, "n2"), WEIR_EXISTS);
+	world_run(&w, MS(2 * LEASE_MS));
+	assert_int_equal(forget(0, "n2"), WEIR_CONFLICT); /* it is a backup still */
+	assert_int_equal(world_role(&w, 0, 0, 1, WEIR_ROLE_NONE), 0);
+	assert_int_equal(forget(0, "n2"), 0);
+	assert_int_equal(forget(0, "n2"), WEIR_NOTFOUND);
+	world_run(&w, MS(LEASE_MS));
+	assert_true(weir_tenure_nodes(w.procs[0].tenure, &(unsigned){0})[1].forgotten);
+	/* Coming back it is another, and no copy of before. */
+	world_start(&w, 1);
+	world_until(&w, MS(2 * LEASE_MS), stored(&w, 0)->insync_count == 2);
+	assert_int_equal(weir_tenure_incarnation(w.procs[1].tenure), 2);
+	assert_false(weir_tenure_nodes(w.procs[0].tenure, &(unsigned){0})[1].forgotten);
+}
+
+/* Another node is faster: it makes a record that names the node that is to be forgotten. */
+static bool record_comes_first(
+	struct world *world, unsigned node, const struct weir_coord_request *request)
+{
+	struct weir_record record = {.backups_count = 1};
+	struct weir_coord_request change = {.kind = WEIR_COORD_CHANGE,
+		.node = "n1",
+		.incarnation = 1,
+		.record = &record,
+		.new_term = true};
+	struct weir_coord_answer answer;
+
+	if (request->kind != WEIR_COORD_FORGET || world->filter_arg++ > 0)
+		return false;
+	strcpy(record.device, device_name(1));
+	strcpy(record.backups[0], request->forgotten);
+	weir_coord_rules_apply(world->rules, &change, world->now_ns, &answer);
+	assert_int_equal(answer.err, 0);
+	return false;
+}
+
+static void a_record_that_comes_between_keeps_a_node_from_being_forgotten(void **state)
+{
+	world_settled(&w, 2);
+	world_start(&w, 4);
+	world_run(&w, MS(100));
+	assert_int_equal(weir_tenure_incarnation(w.procs[4].tenure), 1);
+	world_kill(&w, 4);
+	world_run(&w, MS(2 * LEASE_MS));
+	assert_int_equal(world_role(&w, 0, 0, 4, WEIR_ROLE_NONE), 0);
+	w.devices_count = 2;
+	w.filter = record_comes_first;
+	assert_int_equal(forget(0, "n5"), WEIR_CONFLICT);
+	assert_int_equal(w.procs[0].asked[WEIR_COORD_FORGET], 1);
+	assert_string_equal(stored(&w, 1)->backups[0], "n5");
+}
+
+static void one_node_is_forgotten_at_a_time(void **state)
+{
+	uint64_t first;
+
+	world_settled(&w, 2);
+	first = ++w.ticket;
+	weir_tenure_node_forget(w.procs[0].tenure, first, "n3", w.now_ns);
+	weir_tenure_node_forget(w.procs[0].tenure, ++w.ticket, "n4", w.now_ns);
+	assert_int_equal(w.reply_ticket, w.ticket);
+	assert_int_equal(w.reply_err, WEIR_BUSY);
+	world_until(&w, MS(1000), w.reply_ticket == first);
+	assert_int_equal(w.reply_err, WEIR_NOTFOUND);
+}
+
+static void forgetting_is_answered_without_a_coordinator_too(void **state)
+{
+	world_settled(&w, 2);
+	w.procs[0].cut = true;
+	assert_int_equal(forget(0, "n3"), WEIR_UNREACHABLE);
 }
 
 int main(void)
@@ -305,6 +429,10 @@ int main(void)
 		TEST(hints_make_at_most_one_renewal_wait_behind_the_one_in_flight),
 		TEST(a_fenced_node_ends_its_masterships_and_registers_anew),
 		TEST(more_nodes_than_there_are_numbers_are_passed_over),
+		TEST(a_node_is_forgotten_when_it_is_dead_and_no_record_names_it),
+		TEST(a_record_that_comes_between_keeps_a_node_from_being_forgotten),
+		TEST(one_node_is_forgotten_at_a_time),
+		TEST(forgetting_is_answered_without_a_coordinator_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

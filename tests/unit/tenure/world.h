@@ -57,7 +57,7 @@ struct proc {
 	bool peer_up[NODES];
 	unsigned peer_calls;
 	unsigned events[EVENTS];
-	unsigned asked[WEIR_COORD_LEAVE + 1];
+	unsigned asked[WEIR_COORD_FORGET + 1];
 	unsigned flying_changes, flying_changes_top;
 	bool refused, left;
 	char sentence[256];

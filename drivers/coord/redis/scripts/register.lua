@@ -1,6 +1,6 @@
 -- REGISTER. ARGV[4] seen incarnation, [5] lease in ms, [6] limit of nodes,
 -- [7] the node: mac ipv4 udp_port workers buckets protocol socket
--- Answers OK dataset incarnation | EXISTS dataset rest-in-ms | ERR dataset
+-- Answers OK dataset incarnation | EXISTS dataset rest-in-ms | BUSY dataset | ERR dataset
 
 local rest_ms = redis.call('PTTL', lease_key)
 if rest_ms >= 0 then
@@ -8,10 +8,18 @@ if rest_ms >= 0 then
 end
 
 local entry = redis.call('HGET', nodes_key, node)
-local known = entry and number(string.match(entry, '^(%d+) ')) or 0
-local incarnation = math.max(known, number(ARGV[4])) + 1
-if incarnation > LARGEST or (not entry and redis.call('HLEN', nodes_key) >= number(ARGV[6])) then
+local known
+if entry then
+	known = string.match(entry, '^(%d+) ')
+else
+	known = redis.call('HGET', counters_key, 'struck_off') or '0'
+end
+local incarnation = math.max(number(known), number(ARGV[4])) + 1
+if incarnation > LARGEST then
 	return { 'ERR', dataset }
+end
+if not entry and redis.call('HLEN', nodes_key) >= number(ARGV[6]) then
+	return { 'BUSY', dataset }
 end
 
 entry = text(incarnation) .. ' ' .. ARGV[7]

@@ -70,6 +70,9 @@
 	X(CHECK_DEAF, "a backup finds itself equal, whatever the sum")                             \
 	X(UNFIT_IGNORED, "a master ignores that a backup is unfit")                                \
 	X(STAGE_UNCHECKED, "a bucket that has come is not held against its digest")                \
+	X(PART_EARLY, "a bucket is put in place when the first of its parts has come")             \
+	X(BATCH_FULL, "the change that a full message has no room for is acknowledged with it")    \
+	X(DIGEST_HEAD, "the content hash covers the first bytes of a rule only")                   \
 	X(DELTA_GAP, "a change is applied though its seq does not follow")                         \
 	X(REMOVE_NOT_SENT, "removals are not sent to the backups")                                 \
 	X(LATE_SEALED, "a SEALED of an older term is accepted")                                    \

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "flow/flow.h"
 
+#define DIGEST_HEAD_BYTES 256 /* of the defect of that name */
 #define FLOW_ID_HASH_MASK ((1ULL << 48) - 1)
 
 static const char *const state_names[WEIR_FLOW_STATES_COUNT] = {
@@ -55,5 +56,9 @@ uint64_t weir_entry_hash(const struct weir_entry *entry)
 	uint64_t state = WEIR_DEFECT(DIGEST_NO_STATE) ? 0 : entry->state;
 	uint64_t seed = created * 0x9e3779b97f4a7c15ULL + state;
 
-	return XXH3_64bits_withSeed(&entry->rule, weir_rule_bytes(&entry->rule), seed);
+	size_t bytes = weir_rule_bytes(&entry->rule);
+
+	if (WEIR_DEFECT(DIGEST_HEAD) && bytes > DIGEST_HEAD_BYTES)
+		bytes = DIGEST_HEAD_BYTES;
+	return XXH3_64bits_withSeed(&entry->rule, bytes, seed);
 }

@@ -161,7 +161,8 @@ static bool stage_swap(struct weir_replica *r, struct channel *channel)
 
 	weir_bucket_stamp(channel->stage, digest->term, digest->seq);
 	have = weir_bucket_digest(channel->stage);
-	if ((!weir_digest_equal(&have, digest) && !WEIR_DEFECT(STAGE_UNCHECKED)) ||
+	if ((!weir_digest_equal(&have, digest) && !WEIR_DEFECT(STAGE_UNCHECKED) &&
+		    !WEIR_DEFECT(PART_EARLY)) ||
 		weir_table_swap(channel->stage_share->table, r->conf.mem, channel->stage) != 0)
 		return false;
 	channel->stage = NULL;
@@ -182,7 +183,7 @@ static int take_part(struct weir_replica *r, struct channel *channel, struct sha
 	if (channel->stage == NULL || channel->stage_share != share ||
 		channel->stage_head.number != part->number || !stage_fill(r, channel, in))
 		return WEIR_ERR;
-	if ((part->flags & WEIR_WIRE_LAST) == 0)
+	if ((part->flags & WEIR_WIRE_LAST) == 0 && !WEIR_DEFECT(PART_EARLY))
 		return 0;
 	return stage_swap(r, channel) ? 1 : WEIR_ERR;
 }

@@ -118,6 +118,8 @@ static bool batch_fits(const struct channel *channel, const struct share *share,
 uint64_t weir_channel_delta(struct weir_replica *r, struct channel *channel, struct share *share,
 	const struct weir_wire_delta *delta)
 {
+	bool full = channel->batch_share == share &&
+		    channel->batch_len + weir_wire_delta_bytes(delta) > sizeof(channel->batch);
 	struct weir_out out;
 
 	if (channel->batch_len != 0 && !batch_fits(channel, share, weir_wire_delta_bytes(delta)))
@@ -135,7 +137,7 @@ uint64_t weir_channel_delta(struct weir_replica *r, struct channel *channel, str
 	weir_assert(!out.bad);
 	channel->batch_len = (size_t)(out.at - channel->batch);
 	r->stats.deltas_sent++;
-	return channel->sent + 1;
+	return channel->sent + (WEIR_DEFECT(BATCH_FULL) && full ? 0 : 1);
 }
 
 void weir_channel_await(struct channel *channel, uint64_t position, struct pending *pending)

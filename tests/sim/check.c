@@ -7,13 +7,16 @@
 
 struct sim_value sim_check_value(const struct sim_node *node, unsigned device, unsigned rule)
 {
+	struct sim *sim = node->sim;
 	const struct weir_entry *entry = NULL;
 
 	if (node->tables[device] != NULL)
-		entry = weir_table_find(
-			node->tables[device], node->sim->devices[device].rules[rule]);
+		entry = weir_table_find(node->tables[device], sim->devices[device].rules[rule]);
 	if (entry == NULL)
 		return (struct sim_value){0};
+	if (!sim->plan.lossy && !sim_bulk_whole(sim, &entry->rule))
+		sim_fail(sim, "d%u rule %u: at n%u rule %lu is not as it was written", device, rule,
+			node->number, entry->rule.cookie);
 	return (struct sim_value){.cookie = (uint32_t)entry->rule.cookie, .state = entry->state};
 }
 

@@ -70,7 +70,7 @@ static void task_make(struct sim *sim, struct sim_client *client, uint32_t cooki
 
 	memset(task, 0, sizeof(*task));
 	memcpy(&task->entry.rule, rule, weir_rule_bytes(rule));
-	task->entry.rule.cookie = cookie;
+	sim_bulk_fill(sim, &task->entry.rule, cookie);
 	task->entry.packets = cookie;
 	task->device_key = sim->devices[client->device].key;
 	task->deadline_ns = sim->now_ns + sim->plan.deadline_ns;
@@ -217,6 +217,10 @@ static void got(struct sim_worker *worker, struct sim_client *client, bool ok)
 	const struct weir_entry *entry = &client->task.entry;
 	struct sim_value value = {.cookie = (uint32_t)entry->rule.cookie, .state = entry->state};
 
+	if (ok && !worker->node->sim->plan.lossy &&
+		!sim_bulk_whole(worker->node->sim, &entry->rule))
+		sim_fail(worker->node->sim, "c%u is given rule %lu, not as it was written",
+			client->number, entry->rule.cookie);
 	sim_model_got(worker->node->sim, client->device, client->rules[0], client->slots[0],
 		owner_of(worker->node), ok ? value : (struct sim_value){0});
 }

@@ -322,7 +322,8 @@ static void commit(struct sim *sim, enum sim_fault fault)
 		break;
 	case SIM_FAULT_ROOM:
 		/* Around what lets a change through; lib/replica counts on the rest being there. */
-		sim->room_bytes = (uint32_t)sim_between(sim, 1281U << 10, 1300U << 10);
+		sim->room_bytes = (uint32_t)sim_between(
+			sim, 1281U << 10, sim->plan.bulky ? 1340U << 10 : 1300U << 10);
 		sim_push(sim, SIM_ROOM, sim->now_ns + time_ns, 0, 0, NULL);
 		break;
 	case SIM_FAULT_FLUTTER:
@@ -397,7 +398,7 @@ void sim_fault_end(struct sim *sim)
 	}
 }
 
-/* Its state, or when it was created. */
+/* Its state, or when it was created, or its last byte. */
 static void corrupt_entry(
 	struct sim *sim, struct sim_node *node, unsigned device, struct weir_entry *entry)
 {
@@ -406,13 +407,16 @@ static void corrupt_entry(
 	struct weir_mem *mem = node->workers[weir_bucket_shard(number) % node->workers_count].mem;
 	union weir_entry_room room;
 
-	if (sim_chance(sim, 500000)) {
+	if (sim_chance(sim, 333333)) {
 		weir_bucket_set_state(
 			bucket, entry, (entry->state + 1) % WEIR_FLOW_STATES_COUNT, 0);
 		return;
 	}
 	memcpy(&room, entry, weir_entry_bytes(entry));
-	room.entry.created ^= 1;
+	if (room.entry.rule.instr_len == 0 || sim_chance(sim, 500000))
+		room.entry.created ^= 1;
+	else
+		room.entry.rule.data[weir_rule_bytes(&entry->rule) - sizeof(entry->rule) - 1] ^= 1;
 	weir_assert(weir_bucket_put(bucket, mem, &room.entry, NULL) == 1);
 }
 

@@ -180,12 +180,12 @@ static void summary(const struct tally *tally)
 	       "virtual_seconds_a_second %.0f\noperations %" PRIu64 "\noperations_a_second %.0f\n"
 	       "events %" PRIu64 "\nok %" PRIu64 "\nunknown %" PRIu64 "\nrefused %" PRIu64
 	       "\nreads %" PRIu64 "\nfaults %" PRIu64 "\ncrashes %" PRIu64 "\nterms %" PRIu64
-	       "\ncorrupted_messages %" PRIu64 "\nstuck_devices %" PRIu64
+	       "\ncorrupted_messages %" PRIu64 "\nbucket_parts %" PRIu64 "\nstuck_devices %" PRIu64
 	       "\nrules_lost_sight_of %" PRIu64 "\nwrites_lost_outside_assumption %" PRIu64 "\n",
 		tally->seeds, (double)tally->seeds / took, tally->violations,
 		(double)tally->virtual_ns / 1e9, took, (double)tally->virtual_ns / 1e9 / took,
 		s->operations, (double)s->operations / took, s->events, s->ok, s->unknown,
-		s->refused, s->reads, s->faults, s->crashes, s->terms, s->corrupted, s->stuck,
+		s->refused, s->reads, s->faults, s->crashes, s->terms, s->corrupted, s->parts, s->stuck,
 		s->blind, s->lost);
 	if (tally->violations > 0)
 		printf("violated_by");

@@ -194,6 +194,7 @@ void sim_net_send(
 		message->at_ns = to->last_ns;
 	to->last_ns = message->at_ns;
 	corrupt(sim, message);
+	sim_bulk_sent(sim, to, message);
 	*to->tail = message;
 	to->tail = &message->next;
 	to->bytes += len;

@@ -36,6 +36,16 @@ void sim_node_pause(struct sim_node *node, uint64_t until_ns)
 		node->unpaused_ns = until_ns;
 }
 
+/** Whom this node's tenure means by a number, also one that has never lived in its time. */
+unsigned sim_node_by_peer(const struct sim_node *node, unsigned peer)
+{
+	unsigned count;
+	const struct weir_node *nodes = weir_tenure_nodes(node->tenure, &count);
+
+	weir_assert(peer < count);
+	return (unsigned)sim_node_number(nodes[peer].id);
+}
+
 /* ------------------------------------------------------------------------------ effects --- */
 
 static void on_send(void *ctx, unsigned peer, unsigned channel, const void *bytes, size_t len)
@@ -173,21 +183,13 @@ static void tell_workers(struct sim_node *node, unsigned device)
 	}
 }
 
-/** Who has that number at this node, also where it was never met in this life. */
-unsigned sim_node_of_peer(const struct sim_node *node, unsigned peer)
-{
-	unsigned count;
-
-	return (unsigned)sim_node_number(weir_tenure_nodes(node->tenure, &count)[peer].id);
-}
-
 static void note_view(struct sim_node *node, unsigned device, const struct weir_view *view)
 {
 	uint64_t insync = view->self_insync ? 1U << node->number : 0;
 
 	for (unsigned i = 0; i < view->members_count; i++)
 		if (view->members[i].insync)
-			insync |= 1ULL << sim_node_of_peer(node, view->members[i].peer);
+			insync |= 1ULL << sim_node_by_peer(node, view->members[i].peer);
 	sim_note(node->sim, "%s n%lu d%lu: view of term %lu active %lu revision %lu insync %lx",
 		weir_role_name(view->role), node->number, device, view->term, view->active,
 		view->revision, insync);

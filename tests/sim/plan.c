@@ -11,7 +11,7 @@ static void sizes(struct sim *sim, struct sim_plan *plan)
 
 	plan->nodes = nodes[sim_below(sim, 16)];
 	plan->devices = 1 + (unsigned)sim_below(sim, SIM_DEVICES);
-	plan->rules = 1 + (unsigned)sim_below(sim, SIM_RULES);
+	plan->rules = 1 + (unsigned)sim_below(sim, SIM_RULES_FEW);
 	plan->clients = 2 + (unsigned)sim_below(sim, SIM_CLIENTS - 1);
 	plan->crowded = sim_chance(sim, 500000);
 	for (unsigned i = 0; i < plan->nodes; i++)

@@ -202,8 +202,14 @@ static struct weir_rule *rule_make(unsigned number)
 /* Any rules, or such as share a few buckets. */
 static void rules_make(struct sim *sim, struct sim_device *device)
 {
-	unsigned bucket = (unsigned)sim_below(sim, WEIR_BUCKETS);
-	unsigned number = (unsigned)sim_below(sim, 1000);
+	unsigned bucket, number;
+
+	if (sim->plan.bulky) {
+		sim_bulk_rules(sim, device);
+		return;
+	}
+	bucket = (unsigned)sim_below(sim, WEIR_BUCKETS);
+	number = (unsigned)sim_below(sim, 1000);
 
 	for (unsigned i = 0; i < sim->plan.rules; i++) {
 		struct weir_rule *rule = rule_make(number++);
@@ -220,6 +226,7 @@ static void rules_make(struct sim *sim, struct sim_device *device)
 static void begin(struct sim *sim)
 {
 	sim_plan_make(sim);
+	sim_extra_make(sim);
 	for (unsigned i = 0; i < sim->plan.devices; i++) {
 		struct sim_device *device = &sim->devices[i];
 

@@ -9,6 +9,8 @@
  *
  *     sim.c     time, events, trace, verdict; a run from begin to end
  *     plan.c    what a seed means: size of the cluster, speeds, which faults how often
+ *     extra.c   what some seeds have beside that
+ *     bulk.c    rules of many sizes, buckets that take several messages
  *     net.c     sessions between workers: order, delay, breaks, one-way stalls, bounded room
  *     node.c    a process: its workers' turns, its control core, birth and death
  *     coord.c   the coordinator: slow, absent, forgetful, failing over
@@ -42,7 +44,8 @@
 #define SIM_NODES      7
 #define SIM_WORKERS    4
 #define SIM_DEVICES    4
-#define SIM_RULES      8
+#define SIM_RULES      16
+#define SIM_RULES_FEW  8 /**< where they are small */
 #define SIM_CLIENTS    24
 #define SIM_TRACE      64         /**< events that a verdict shows at most */
 #define SIM_ROOM_BYTES (4U << 20) /**< what a stream takes */
@@ -135,8 +138,10 @@ struct sim_plan {
 	unsigned workers[SIM_NODES];      /**< at first */
 	unsigned workers_most[SIM_NODES]; /**< in any life */
 	unsigned workers_least;
-	bool regrow;  /**< other numbers of workers in other lives */
-	bool crowded; /**< all rules share a few buckets */
+	bool regrow;       /**< other numbers of workers in other lives */
+	bool crowded;      /**< all rules share a few buckets */
+	bool bulky;        /**< rules of many sizes share one or two */
+	uint32_t part_ppm; /**< parts of buckets after which something happens */
 	uint8_t backup_count;
 	bool unclean;
 	bool mortal;    /**< the last in-sync copy may die too */
@@ -170,6 +175,7 @@ struct sim_plan {
 };
 
 void sim_plan_make(struct sim *sim);
+void sim_extra_make(struct sim *sim);
 
 /* ------------------------------------------------------------------------------- parts --- */
 
@@ -336,7 +342,7 @@ struct sim_client {
 	struct weir_digest rests; /**< version of the bucket that its answer rests on */
 	uint64_t created_floor;   /**< acknowledged before it began */
 	struct weir_task task;
-	uint8_t rule_bytes[64]; /**< must follow the task */
+	uint8_t rule_bytes[WEIR_RULE_BYTES_MAX]; /**< must follow the task */
 };
 
 /* ------------------------------------------------------------------------------- model --- */
@@ -375,7 +381,7 @@ struct sim_register {
 
 struct sim_stats {
 	uint64_t events, operations, ok, unknown, refused, reads, blind, lost;
-	uint64_t faults, crashes, terms, stuck, corrupted;
+	uint64_t faults, crashes, terms, stuck, corrupted, parts;
 };
 
 /** A term as it was made, and who could believe in a lease then. */
@@ -500,6 +506,12 @@ void sim_net_look(struct sim *sim, struct sim_pair *pair);
 void sim_net_block(struct sim *sim, unsigned from, unsigned to, uint64_t until_ns);
 void sim_net_heal(struct sim *sim, unsigned from, unsigned to);
 
+/* bulk.c */
+void sim_bulk_rules(struct sim *sim, struct sim_device *device);
+void sim_bulk_fill(const struct sim *sim, struct weir_rule *rule, uint32_t cookie);
+bool sim_bulk_whole(const struct sim *sim, const struct weir_rule *rule);
+void sim_bulk_sent(struct sim *sim, struct sim_end *to, const struct sim_message *message);
+
 /* node.c */
 void sim_node_begin(struct sim *sim);
 void sim_node_birth(struct sim_node *node);
@@ -512,7 +524,7 @@ void sim_node_wake(struct sim_worker *worker, uint64_t at_ns);
 void sim_node_control_wake(struct sim_node *node, uint64_t at_ns);
 void sim_node_pause(struct sim_node *node, uint64_t until_ns);
 bool sim_effect(struct sim_node *node);
-unsigned sim_node_of_peer(const struct sim_node *node, unsigned peer);
+unsigned sim_node_by_peer(const struct sim_node *node, unsigned peer);
 /** When it goes on; 0: it is not paused. */
 uint64_t sim_node_paused(const struct sim_node *node);
 

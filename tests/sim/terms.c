@@ -97,7 +97,7 @@ static void all_have_promised(
 
 	for (unsigned i = 0; i < view->members_count; i++) {
 		const struct sim_node *other =
-			&node->sim->nodes[sim_node_of_peer(node, view->members[i].peer)];
+			&node->sim->nodes[sim_node_by_peer(node, view->members[i].peer)];
 
 		if (other != node && had_lease(made, other) && !is_late(node->sim, device, other))
 			has_promised(worker, device, view->term, other);
@@ -218,7 +218,7 @@ static bool may_become(const struct sim_node *node, const struct weir_record *fi
 static void released(struct sim_node *node, unsigned device, const struct weir_member *member)
 {
 	struct sim *sim = node->sim;
-	const char *id = sim->nodes[sim_node_of_peer(node, member->peer)].id;
+	const char *id = sim->nodes[sim_node_by_peer(node, member->peer)].id;
 	const struct weir_record *first =
 		weir_coord_rules_record(sim->coord.first, sim->devices[device].name);
 	const struct weir_record *second = sim_coord_record(sim, device);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What some seeds have beside their mood. It is drawn from a stream of its own, so that a seed
+ * without any of it stays what it was.
+ */
+#include "sim.h"
+
+/* Rules of many sizes, which share a bucket or two. */
+static void bulky(struct sim *sim, struct sim_plan *plan)
+{
+	plan->bulky = true;
+	plan->rules = (unsigned)sim_between(sim, SIM_RULES / 2, SIM_RULES);
+	plan->part_ppm = sim_chance(sim, 700000) ? (uint32_t)sim_between(sim, 10000, 300000) : 1;
+	if (plan->clients < SIM_CLIENTS / 2)
+		plan->clients += SIM_CLIENTS / 2;
+	if (sim_chance(sim, 500000)) {
+		plan->devices = 1;
+		plan->think_ns = SIM_MS(sim_between(sim, 1, 3));
+	}
+	if (plan->fault_ns != 0 && plan->corrupt == SIM_CORRUPT_NONE)
+		plan->fault_weight[SIM_FAULT_ROOM] += 10;
+	/* Tasks gather where a worker stands still: more than a message takes. */
+	plan->fault_weight[SIM_FAULT_STALL_WORKER] += 15;
+}
+
+void sim_extra_make(struct sim *sim)
+{
+	struct sim_plan *plan = &sim->plan;
+	uint64_t random = sim->random;
+
+	sim->random = sim->seed * 0x9fb21c651e98df25ULL + 7;
+	if (sim_chance(sim, 150000))
+		bulky(sim, plan);
+	sim->random = random;
+}

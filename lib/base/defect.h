@@ -73,6 +73,11 @@
 	X(PART_EARLY, "a bucket is put in place when the first of its parts has come")             \
 	X(BATCH_FULL, "the change that a full message has no room for is acknowledged with it")    \
 	X(DIGEST_HEAD, "the content hash covers the first bytes of a rule only")                   \
+	X(MODIFY_BLIND, "a write with a condition ignores how old it is")                          \
+	X(OLDER_UNSEEN, "the answer OLDER does not wait for what it rests on")                     \
+	X(FLOW_ID_ONLY, "rules that share a flow id count as one")                                 \
+	X(COUNTERS_BY_ID, "of rules that share a flow id, the first is taken for the counted one") \
+	X(PURGE_ANY, "a backup purges the rules of all apps")                                      \
 	X(DELTA_GAP, "a change is applied though its seq does not follow")                         \
 	X(REMOVE_NOT_SENT, "removals are not sent to the backups")                                 \
 	X(LATE_SEALED, "a SEALED of an older term is accepted")                                    \

@@ -21,6 +21,8 @@ static const char *const state_names[WEIR_FLOW_STATES_COUNT] = {
 
 bool weir_rule_same(const struct weir_rule *a, const struct weir_rule *b)
 {
+	if (WEIR_DEFECT(FLOW_ID_ONLY))
+		return a->flow_id == b->flow_id;
 	return a->flow_id == b->flow_id && a->table == b->table && a->priority == b->priority &&
 	       a->match_len == b->match_len && memcmp(a->data, b->data, a->match_len) == 0;
 }

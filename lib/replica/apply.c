@@ -70,7 +70,8 @@ static struct change report(struct weir_replica *r, struct weir_bucket *bucket,
 
 static bool stored_is_newer(const struct weir_entry *entry, const struct weir_task *task)
 {
-	return task->entry.created != 0 && entry->created > task->entry.created;
+	return task->entry.created != 0 && entry->created > task->entry.created &&
+	       !WEIR_DEFECT(MODIFY_BLIND);
 }
 
 static struct change removed(

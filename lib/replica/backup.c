@@ -76,7 +76,8 @@ static bool apply(struct weir_replica *r, struct share *share, uint64_t term,
 		weir_bucket_digest(bucket).term > term)
 		return false;
 	if (delta->kind == WEIR_WIRE_PURGE)
-		weir_bucket_purge(bucket, r->conf.mem, delta->app);
+		weir_bucket_purge(
+			bucket, r->conf.mem, WEIR_DEFECT(PURGE_ANY) ? WEIR_ANY_APP : delta->app);
 	else if (!apply_entry(r, bucket, delta))
 		return false;
 	weir_bucket_stamp(bucket, term, delta->seq);

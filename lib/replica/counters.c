@@ -178,6 +178,35 @@ bool weir_counters_step(struct weir_replica *r, struct share *share)
 /* Relaxed stores: readers show counters, nothing depends on them. */
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 
+struct sought {
+	const struct weir_wire_counters *counters;
+	struct weir_entry *entry;
+};
+
+static bool seek(void *ctx, struct weir_entry *entry)
+{
+	struct sought *sought = ctx;
+
+	if (entry->rule.flow_id == sought->counters->flow_id &&
+		entry->created == sought->counters->created)
+		sought->entry = entry;
+	return sought->entry == NULL;
+}
+
+/* The entry that counters are about: not the first of its flow id where several share that. */
+static struct weir_entry *counted_entry(
+	const struct share *share, const struct weir_wire_counters *counters)
+{
+	struct weir_entry *entry = weir_table_find_id(share->table, counters->flow_id);
+	struct sought sought = {.counters = counters};
+
+	if (entry == NULL || entry->created == counters->created || WEIR_DEFECT(COUNTERS_BY_ID))
+		return entry;
+	weir_bucket_walk(weir_table_bucket(share->table, weir_flow_bucket(counters->flow_id)), 0,
+		UINT32_MAX, seek, &sought);
+	return sought.entry;
+}
+
 /** What a master says of entries that stand here as they stand there; others are passed over. */
 void weir_counters_take(struct weir_replica *r, struct share *share, struct weir_in *in)
 {
@@ -185,10 +214,12 @@ void weir_counters_take(struct weir_replica *r, struct share *share, struct weir
 	int more;
 
 	while ((more = weir_wire_get_counters(in, &counters)) > 0) {
-		struct weir_entry *entry = weir_table_find_id(share->table, counters.flow_id);
+		struct weir_entry *entry;
 
-		if (entry == NULL || entry->created != counters.created ||
-			(r->own & 1U << weir_flow_shard(counters.flow_id)) == 0)
+		if ((r->own & 1U << weir_flow_shard(counters.flow_id)) == 0)
+			continue;
+		entry = counted_entry(share, &counters);
+		if (entry == NULL || entry->created != counters.created)
 			continue;
 		STORE(entry->packets, counters.packets);
 		STORE(entry->bytes, counters.bytes);

@@ -280,7 +280,8 @@ static void observed(struct weir_replica *r, struct share *share, struct scope s
 		const struct join *join = share->joins[i];
 		struct channel *channel = NULL;
 
-		if (!join->must || WEIR_DEFECT(ACK_UNSEEN))
+		if (!join->must || WEIR_DEFECT(ACK_UNSEEN) ||
+			(WEIR_DEFECT(OLDER_UNSEEN) && err == WEIR_OLDER))
 			continue;
 		if (follows(join, scope)) {
 			channel = weir_channel_of(r, join->peer, weir_bucket_shard(scope.first));

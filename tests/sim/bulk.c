@@ -20,8 +20,8 @@ static uint64_t mix(uint64_t z)
 	return z ^ z >> 31;
 }
 
-/* Bytes of instructions that the write with this cookie brings. */
-static uint16_t instr_bytes(uint32_t cookie)
+/** Bytes of instructions that the write with this cookie brings. */
+uint16_t sim_bulk_bytes(uint32_t cookie)
 {
 	static const uint16_t sizes[8] = {
 		0, 24, 504, 2048, 3000, 4088, WEIR_INSTR_BYTES_MAX, WEIR_INSTR_BYTES_MAX};
@@ -40,7 +40,7 @@ void sim_bulk_fill(const struct sim *sim, struct weir_rule *rule, uint32_t cooki
 	rule->cookie = cookie;
 	if (!sim->plan.bulky)
 		return;
-	rule->instr_len = instr_bytes(cookie);
+	rule->instr_len = sim_bulk_bytes(cookie);
 	for (unsigned i = 0; i < rule->instr_len; i++)
 		rule->data[rule->match_len + i] = instr_byte(cookie, i);
 }
@@ -53,7 +53,7 @@ bool sim_bulk_whole(const struct sim *sim, const struct weir_rule *rule)
 
 	if (!sim->plan.bulky)
 		return true;
-	if (rule->instr_len != instr_bytes(cookie))
+	if (rule->instr_len != sim_bulk_bytes(cookie))
 		return false;
 	for (unsigned i = 0; i < rule->instr_len; i++)
 		if (instr_byte(cookie, i) != instr[i])

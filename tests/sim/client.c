@@ -77,8 +77,9 @@ static void task_make(struct sim *sim, struct sim_client *client, uint32_t cooki
 	task->owner = client;
 	task->op = client->op;
 	task->ack = client->ack;
-	task->app = sim_chance(sim, 500000) ? WEIR_ANY_APP : 0;
+	task->app = client->app;
 	task->room = sizeof(struct weir_entry) + sizeof(client->rule_bytes);
+	sim_sundry_task(sim, client);
 }
 
 static void submit(struct sim *sim, struct sim_client *client)
@@ -92,8 +93,8 @@ static void submit(struct sim *sim, struct sim_client *client)
 	worker = &node->workers[weir_flow_shard(client->task.entry.rule.flow_id) %
 				node->workers_count];
 	for (unsigned i = 0; i < client->rules_count; i++) {
-		client->slots[i] = (uint8_t)sim_model_invoke(
-			sim, client->device, client->rules[i], client->op, cookie);
+		client->slots[i] = (uint8_t)sim_model_invoke(sim, client->device, client->rules[i],
+			client->op, cookie, client->task.entry.created);
 		device->under_way[client->rules[i]]++;
 	}
 	client->waiting = true;
@@ -130,18 +131,23 @@ static void read_now(struct sim *sim, struct sim_client *client)
 	sim->stats.operations++;
 	sim->stats.reads++;
 	sim_model_read(sim, device, rule, sim_check_value(node, device, rule));
+	sim_sundry_read(sim, device, rule,
+		weir_table_find(node->tables[device], sim->devices[device].rules[rule]));
 	next_soon(sim, client);
 }
 
-/* A purge is about all rules of a shard. */
-static void rules_of_shard(const struct sim *sim, struct sim_client *client)
+/* A purge is about all rules of a shard, or those of an app. */
+static void rules_of_shard(struct sim *sim, struct sim_client *client)
 {
 	const struct sim_device *device = &sim->devices[client->device];
 	unsigned shard = weir_flow_shard(device->rules[client->rules[0]]->flow_id);
 	unsigned first = client->rules[0];
 
+	client->app = sim_chance(sim, 500000) ? WEIR_ANY_APP : weir_rule_app(device->rules[first]);
 	for (unsigned i = 0; i < sim->plan.rules; i++)
-		if (i != first && weir_flow_shard(device->rules[i]->flow_id) == shard)
+		if (i != first && weir_flow_shard(device->rules[i]->flow_id) == shard &&
+			(client->app == WEIR_ANY_APP ||
+				client->app == weir_rule_app(device->rules[i])))
 			client->rules[client->rules_count++] = (uint8_t)i;
 }
 
@@ -217,6 +223,7 @@ static void got(struct sim_worker *worker, struct sim_client *client, bool ok)
 	const struct weir_entry *entry = &client->task.entry;
 	struct sim_value value = {.cookie = (uint32_t)entry->rule.cookie, .state = entry->state};
 
+	sim_sundry_read(worker->node->sim, client->device, client->rules[0], ok ? entry : NULL);
 	if (ok && !worker->node->sim->plan.lossy &&
 		!sim_bulk_whole(worker->node->sim, &entry->rule))
 		sim_fail(worker->node->sim, "c%u is given rule %lu, not as it was written",
@@ -247,6 +254,31 @@ static void found(struct sim_worker *worker, struct sim_client *client, bool ok)
 				sim, client->device, client->rules[i], client->slots[i], owner, ok);
 }
 
+/* It found what it needed, but not as it must be. */
+static void failed(struct sim_worker *worker, struct sim_client *client, int err)
+{
+	struct sim *sim = worker->node->sim;
+	unsigned rule = client->rules[0], slot = client->slots[0];
+	uint32_t owner = owner_of(worker->node);
+
+	if (client->task.op == WEIR_OP_GET && err == WEIR_TOOBIG && sim->plan.bulky) {
+		sim_watch_answered(worker, client, false);
+		sim_model_toobig(sim, client->device, rule, slot, owner,
+			client->task.room -
+				(uint32_t)(offsetof(struct weir_entry, rule.data) +
+					   sim->devices[client->device].rules[rule]->match_len));
+	} else if (client->task.entry.created != 0 && err == WEIR_OLDER) {
+		if (client->ack == WEIR_ACK_LOCAL) {
+			sim_model_ghost(sim, client->device, rule, slot, owner);
+			return;
+		}
+		sim_watch_answered(worker, client, false);
+		sim_model_older(sim, client->device, rule, slot, owner);
+	} else {
+		sim_fail(sim, "operation %u is answered %s", client->op, weir_err_code(err));
+	}
+}
+
 static void answered_ok(struct sim_worker *worker, struct sim_client *client)
 {
 	struct sim *sim = worker->node->sim;
@@ -273,6 +305,10 @@ static void outcome(struct sim_worker *worker, struct sim_client *client, int er
 	case WEIR_NOTFOUND:
 	case WEIR_EXTRANEOUS:
 		found(worker, client, false);
+		break;
+	case WEIR_OLDER:
+	case WEIR_TOOBIG:
+		failed(worker, client, err);
 		break;
 	case WEIR_UNKNOWN:
 		fate_unknown(sim, client, owner_of(worker->node));
@@ -307,6 +343,7 @@ void sim_client_answer(struct sim_worker *worker, struct weir_task *task)
 		client->node != worker->node->number)
 		sim_fail(sim, "n%u answers a task of c%u twice", worker->node->number,
 			client->number);
+	sim_sundry_seen(sim, worker->node, client);
 	returned(sim, client);
 	sim->stats.operations++;
 	outcome(worker, client, task->err);

@@ -31,5 +31,6 @@ void sim_extra_make(struct sim *sim)
 	sim->random = sim->seed * 0x9fb21c651e98df25ULL + 7;
 	if (sim_chance(sim, 150000))
 		bulky(sim, plan);
+	plan->sundry = sim_chance(sim, 400000);
 	sim->random = random;
 }

@@ -55,7 +55,8 @@ static bool covers(
 	if ((reg->gets & ~a->left) != 0 && !value_equal(&a->seen, &b->seen))
 		return false;
 	return value_equal(&a->value, &b->value) && ((a->left ^ b->left) & real) == 0 &&
-	       ((a->ok ^ b->ok) & real & ~a->left) == 0 && (b->left & ~a->left) == 0;
+	       (((a->ok ^ b->ok) | (a->older ^ b->older)) & real & ~a->left) == 0 &&
+	       (b->left & ~a->left) == 0;
 }
 
 /* The same for all worlds of which one might cover another. */
@@ -92,9 +93,22 @@ static void set_add(const struct sim_register *reg, struct set *set, const struc
 	set->heads[head].first = (uint16_t)set->count++;
 }
 
+/* Whether an operation finds what was created later than it allows; where that is not known, it
+ * may be either. */
+static bool may_be(const struct sim *sim, const struct sim_register *reg,
+	const struct sim_world *world, unsigned slot, bool older)
+{
+	uint64_t limit = reg->slots[slot].limit, created;
+
+	if (limit == 0 || world->value.cookie == 0)
+		return !older;
+	created = sim_sundry_created(sim, world->value.cookie);
+	return created == 0 || (created > limit) == older;
+}
+
 /* What an operation does to a world. */
 static struct sim_world happen(
-	const struct sim_register *reg, const struct sim_world *before, unsigned slot)
+	const struct sim_register *reg, const struct sim_world *before, unsigned slot, bool older)
 {
 	struct sim_world after = *before;
 	struct sim_value *value = &after.value;
@@ -102,6 +116,10 @@ static struct sim_world happen(
 
 	after.left &= ~(1U << slot);
 	after.ok &= ~(1U << slot);
+	after.older &= ~(1U << slot);
+	after.older |= (uint32_t)older << slot;
+	if (older)
+		return after;
 	if (!there && reg->slots[slot].op != WEIR_OP_ADD && reg->slots[slot].op != WEIR_OP_PURGE &&
 		reg->slots[slot].op != WEIR_OP_GET)
 		return after;
@@ -138,6 +156,8 @@ static struct sim_world happen(
 struct goal {
 	uint32_t bit;                 /**< the operation; 0: a read */
 	bool ok;                      /**< it has found what it needed */
+	bool older;                   /**< it was older than what it has found */
+	unsigned least;               /**< and that takes as many bytes at least; 0: any */
 	const struct sim_value *seen; /**< by it, or there; NULL: any */
 	uint32_t gone;                /**< operations that cannot happen any more from now on */
 };
@@ -146,7 +166,11 @@ static bool reached(const struct sim_world *world, const struct goal *goal)
 {
 	if (goal->bit == 0)
 		return value_equal(&world->value, goal->seen);
+	if (goal->least > 0 &&
+		(world->seen.cookie == 0 || sim_bulk_bytes(world->seen.cookie) < goal->least))
+		return false;
 	return (world->left & goal->bit) == 0 && ((world->ok & goal->bit) != 0) == goal->ok &&
+	       ((world->older & goal->bit) != 0) == goal->older &&
 	       (goal->seen == NULL || value_equal(&world->seen, goal->seen));
 }
 
@@ -155,7 +179,8 @@ static bool reached(const struct sim_world *world, const struct goal *goal)
  * What may happen in a world that has reached it may as well happen later, as long as all that is
  * left in it may.
  */
-static void closure(const struct sim_register *reg, struct set *all, const struct goal *goal)
+static void closure(const struct sim *sim, const struct sim_register *reg, struct set *all,
+	const struct goal *goal)
 {
 	for (unsigned i = 0; i < reg->count; i++)
 		set_add(reg, all, &reg->worlds[i]);
@@ -165,10 +190,16 @@ static void closure(const struct sim_register *reg, struct set *all, const struc
 		if ((left & goal->gone) == 0 && reached(&all->worlds[i], goal))
 			continue;
 		for (; left != 0; left &= left - 1) {
-			struct sim_world world =
-				happen(reg, &all->worlds[i], (unsigned)__builtin_ctz(left));
+			unsigned slot = (unsigned)__builtin_ctz(left);
 
-			set_add(reg, all, &world);
+			for (unsigned older = 0; older < 2; older++) {
+				struct sim_world world;
+
+				if (!may_be(sim, reg, &all->worlds[i], slot, older))
+					continue;
+				world = happen(reg, &all->worlds[i], slot, older);
+				set_add(reg, all, &world);
+			}
 		}
 	}
 }
@@ -246,8 +277,8 @@ static void broken(struct sim *sim, unsigned device, unsigned rule, const char *
 	blind(sim, reg);
 }
 
-unsigned sim_model_invoke(
-	struct sim *sim, unsigned device, unsigned rule, unsigned op, uint32_t cookie)
+unsigned sim_model_invoke(struct sim *sim, unsigned device, unsigned rule, unsigned op,
+	uint32_t cookie, uint64_t limit)
 {
 	struct sim_register *reg = register_of(sim, device, rule);
 	unsigned slot;
@@ -264,6 +295,7 @@ unsigned sim_model_invoke(
 		reg->gets = 1U << slot;
 	reg->slots[slot].op = (uint8_t)op;
 	reg->slots[slot].cookie = cookie;
+	reg->slots[slot].limit = limit;
 	reg->slots[slot].owner = 0;
 	reg->slots[slot].invoked = sim->event_number;
 	for (unsigned i = 0; i < reg->count; i++)
@@ -295,14 +327,15 @@ static uint32_t covered(const struct sim_register *reg, unsigned slot, uint32_t 
 }
 
 /* It has happened before now: only worlds in which it found what its answer says remain. */
-static bool happened(struct sim *sim, struct sim_register *reg, unsigned slot, uint32_t owner,
-	bool ok, const struct sim_value *seen)
+static bool happened(
+	struct sim *sim, struct sim_register *reg, unsigned slot, uint32_t owner, struct goal goal)
 {
 	struct set *all = set_begin(0), *kept = set_begin(1);
-	uint32_t bit = 1U << slot, gone = bit | covered(reg, slot, owner);
-	const struct goal goal = {.bit = bit, .ok = ok, .seen = seen, .gone = gone};
+	uint32_t gone = 1U << slot | covered(reg, slot, owner);
 
-	closure(reg, all, &goal);
+	goal.bit = 1U << slot;
+	goal.gone = gone;
+	closure(sim, reg, all, &goal);
 	reg->open &= ~gone;
 	reg->ghosts &= ~gone;
 	reg->gets &= ~gone;
@@ -328,10 +361,28 @@ void sim_model_return(
 {
 	struct sim_register *reg = register_of(sim, device, rule);
 
-	if (is_known(reg, slot) && !happened(sim, reg, slot, owner, ok, NULL))
+	if (is_known(reg, slot) && !happened(sim, reg, slot, owner, (struct goal){.ok = ok}))
 		broken(sim, device, rule,
 			ok ? "an operation that was answered OK"
 			   : "an operation that did not find the rule");
+}
+
+void sim_model_older(struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner)
+{
+	struct sim_register *reg = register_of(sim, device, rule);
+
+	if (is_known(reg, slot) && !happened(sim, reg, slot, owner, (struct goal){.older = true}))
+		broken(sim, device, rule, "an operation that was answered OLDER");
+}
+
+void sim_model_toobig(struct sim *sim, unsigned device, unsigned rule, unsigned slot,
+	uint32_t owner, unsigned bytes)
+{
+	struct sim_register *reg = register_of(sim, device, rule);
+	const struct goal goal = {.ok = true, .least = bytes + 1};
+
+	if (is_known(reg, slot) && !happened(sim, reg, slot, owner, goal))
+		broken(sim, device, rule, "a GET that was answered TOOBIG");
 }
 
 /** A GET has seen this. */
@@ -340,7 +391,9 @@ void sim_model_got(struct sim *sim, unsigned device, unsigned rule, unsigned slo
 {
 	struct sim_register *reg = register_of(sim, device, rule);
 
-	if (!is_known(reg, slot) || happened(sim, reg, slot, owner, true, &value))
+	const struct goal goal = {.ok = true, .seen = &value};
+
+	if (!is_known(reg, slot) || happened(sim, reg, slot, owner, goal))
 		return;
 	sim_note(sim, "%sd%lu rule %lu: a GET has seen rule %lu in state %lu", "", device, rule,
 		value.cookie, value.state, 0, 0);
@@ -416,7 +469,7 @@ static void there(
 
 	if (reg->blind)
 		return;
-	closure(reg, all, &goal);
+	closure(sim, reg, all, &goal);
 	for (unsigned i = 0; i < all->count; i++)
 		if (reached(&all->worlds[i], &goal))
 			set_add(reg, kept, &all->worlds[i]);

@@ -422,7 +422,9 @@ void sim_node_wake(struct sim_worker *worker, uint64_t at_ns)
 
 static void tasks_take(struct sim_worker *worker)
 {
-	while (worker->tasks != NULL && !worker->node->dying) {
+	struct sim_node *node = worker->node;
+
+	while (worker->tasks != NULL && !node->dying) {
 		struct weir_task *task = worker->tasks;
 
 		worker->tasks = task->next;
@@ -432,6 +434,7 @@ static void tasks_take(struct sim_worker *worker)
 		weir_replica_task(worker->replica, task);
 		worker->at_hand = NULL;
 		sim_watch_given(worker, task->owner);
+		sim_sundry_seen(node->sim, node, task->owner);
 	}
 }
 

@@ -206,6 +206,7 @@ static void rules_make(struct sim *sim, struct sim_device *device)
 
 	if (sim->plan.bulky) {
 		sim_bulk_rules(sim, device);
+		sim_sundry_rules(sim, device);
 		return;
 	}
 	bucket = (unsigned)sim_below(sim, WEIR_BUCKETS);
@@ -221,6 +222,7 @@ static void rules_make(struct sim *sim, struct sim_device *device)
 		}
 		device->rules[i] = rule;
 	}
+	sim_sundry_rules(sim, device);
 }
 
 static void begin(struct sim *sim)

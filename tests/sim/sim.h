@@ -10,6 +10,7 @@
  *     sim.c     time, events, trace, verdict; a run from begin to end
  *     plan.c    what a seed means: size of the cluster, speeds, which faults how often
  *     extra.c   what some seeds have beside that
+ *     sundry.c  writes with a condition, apps, rules that share a flow id
  *     bulk.c    rules of many sizes, buckets that take several messages
  *     net.c     sessions between workers: order, delay, breaks, one-way stalls, bounded room
  *     node.c    a process: its workers' turns, its control core, birth and death
@@ -51,6 +52,7 @@
 #define SIM_ROOM_BYTES (4U << 20) /**< what a stream takes */
 #define SIM_VERDICT    200
 #define SIM_VERSIONS   8192
+#define SIM_WRITES     16384 /**< latest, of which it is known when they were created */
 #define SIM_NEVER      UINT64_MAX
 #define SIM_MS(n)      ((uint64_t)(n)*WEIR_NS_PER_MS)
 #define SIM_US(n)      ((uint64_t)(n)*WEIR_NS_PER_US)
@@ -141,6 +143,7 @@ struct sim_plan {
 	bool regrow;       /**< other numbers of workers in other lives */
 	bool crowded;      /**< all rules share a few buckets */
 	bool bulky;        /**< rules of many sizes share one or two */
+	bool sundry;       /**< writes with a condition, apps, rules that share a flow id */
 	uint32_t part_ppm; /**< parts of buckets after which something happens */
 	uint8_t backup_count;
 	bool unclean;
@@ -333,6 +336,7 @@ struct sim_client {
 	uint8_t rules_count;      /**< PURGE is about several */
 	uint8_t rules[SIM_RULES]; /**< numbers of the device's */
 	uint8_t slots[SIM_RULES]; /**< of the model */
+	int32_t app;              /**< PURGE */
 	uint8_t node;
 	uint8_t believed[SIM_DEVICES]; /**< who is master */
 	uint32_t life;
@@ -362,6 +366,7 @@ struct sim_world {
 	struct sim_value seen; /**< by the open GET, where it has happened */
 	uint32_t left;         /**< open operations that have not happened in it */
 	uint32_t ok;           /**< of the others, those that found what they needed */
+	uint32_t older;        /**< of these others, those that were older than what they found */
 };
 
 struct sim_register {
@@ -372,6 +377,7 @@ struct sim_register {
 	struct {
 		uint8_t op;
 		uint32_t cookie;
+		uint64_t limit;   /**< only where what is there was not created later; 0: any */
 		uint32_t owner;   /**< ghosts: the process that did it, as far as it got; 0: none */
 		uint64_t invoked; /**< event; of a ghost when it was answered */
 	} slots[SIM_SLOTS];
@@ -399,6 +405,7 @@ struct sim_device {
 	struct sim_register registers[SIM_RULES];
 	unsigned under_way[SIM_RULES];
 	uint64_t created[SIM_RULES]; /**< newest that is acknowledged; 0: not known */
+	uint64_t read[SIM_RULES];    /**< when what was read last was created */
 	bool bereaved;               /**< no in-sync copy was left by a death, or could be asked */
 	bool known;                  /**< the coordinator has had it */
 	uint64_t term_active;        /**< newest that was seen to become active */
@@ -407,6 +414,12 @@ struct sim_device {
 	struct weir_digest truth[SIM_RULES]; /**< versions at its begin */
 	struct sim_made made;                /**< the newest term */
 	unsigned differs;                    /**< where copies were found to differ last */
+};
+
+/** A write, and the time stamp that it was given. */
+struct sim_write {
+	uint32_t cookie;
+	uint64_t created;
 };
 
 /** A version of a bucket, and what was found under it. */
@@ -470,6 +483,7 @@ struct sim {
 	uint32_t room_bytes; /**< of a stream, now */
 	struct sim_stats stats;
 	struct sim_version versions[SIM_VERSIONS]; /**< by their keys; newer ones take the place */
+	struct sim_write writes[SIM_WRITES];       /**< by their cookies */
 	struct sim_trace_line trace[SIM_TRACE];
 	uint64_t trace_count;
 };
@@ -506,7 +520,16 @@ void sim_net_look(struct sim *sim, struct sim_pair *pair);
 void sim_net_block(struct sim *sim, unsigned from, unsigned to, uint64_t until_ns);
 void sim_net_heal(struct sim *sim, unsigned from, unsigned to);
 
+/* sundry.c */
+void sim_sundry_rules(struct sim *sim, struct sim_device *device);
+void sim_sundry_task(struct sim *sim, struct sim_client *client);
+void sim_sundry_seen(struct sim *sim, const struct sim_node *node, const struct sim_client *client);
+void sim_sundry_read(
+	struct sim *sim, unsigned device, unsigned rule, const struct weir_entry *entry);
+uint64_t sim_sundry_created(const struct sim *sim, uint32_t cookie);
+
 /* bulk.c */
+uint16_t sim_bulk_bytes(uint32_t cookie);
 void sim_bulk_rules(struct sim *sim, struct sim_device *device);
 void sim_bulk_fill(const struct sim *sim, struct weir_rule *rule, uint32_t cookie);
 bool sim_bulk_whole(const struct sim *sim, const struct weir_rule *rule);
@@ -552,11 +575,17 @@ void sim_clients_check(struct sim *sim);
 void sim_model_begin(struct sim *sim);
 void sim_model_end(struct sim *sim);
 /** @return the operation's slot, or SIM_SLOTS where nothing is known of the rule anyway */
-unsigned sim_model_invoke(
-	struct sim *sim, unsigned device, unsigned rule, unsigned op, uint32_t cookie);
+unsigned sim_model_invoke(struct sim *sim, unsigned device, unsigned rule, unsigned op,
+	uint32_t cookie, uint64_t limit);
 /** @param owner the process that answered: what it did before is on the copies too */
 void sim_model_return(
 	struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner, bool ok);
+/** It was answered that what is there was created later than it allows. */
+void sim_model_older(
+	struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner);
+/** A GET was answered that what is there takes more than so many bytes of instructions. */
+void sim_model_toobig(struct sim *sim, unsigned device, unsigned rule, unsigned slot,
+	uint32_t owner, unsigned bytes);
 void sim_model_got(struct sim *sim, unsigned device, unsigned rule, unsigned slot, uint32_t owner,
 	struct sim_value value);
 void sim_model_forget(struct sim *sim, unsigned device, unsigned rule, unsigned slot);

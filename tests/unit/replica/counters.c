@@ -71,6 +71,56 @@ static void counters_reach_the_backups_within_a_period(void **state)
 	assert_true(net_equal(net, 0, 1, DEV));
 }
 
+/* Under the flow id of rule 0, whatever its own. */
+static void ask_as_rule_0(enum weir_op op, unsigned n, uint64_t packets)
+{
+	struct net_task task;
+	union weir_entry_room first;
+
+	memset(&task, 0, sizeof(task));
+	net_rule(&first.entry.rule, 0, 7);
+	net_rule(&task.task.entry.rule, n, 7);
+	task.task.entry.rule.flow_id = first.entry.rule.flow_id;
+	task.task.owner = &task;
+	task.task.device_key = DEV;
+	task.task.deadline_ns = net->now_ns + 5 * WEIR_NS_PER_S;
+	task.task.op = (uint8_t)op;
+	task.task.err = NOT_YET;
+	task.task.entry.packets = packets;
+	weir_replica_task(net->nodes[0].replicas[0], &task.task);
+	net_run(net);
+	assert_int_equal(task.task.err, 0);
+}
+
+static uint64_t packets_as_rule_0(unsigned node, unsigned n)
+{
+	union weir_entry_room sought;
+	union weir_entry_room first;
+
+	net_rule(&first.entry.rule, 0, 7);
+	net_rule(&sought.entry.rule, n, 7);
+	sought.entry.rule.flow_id = first.entry.rule.flow_id;
+	return weir_table_find(net_table(net, node, DEV), &sought.entry.rule)->packets;
+}
+
+/* The simulator's seed 7. */
+static void counters_of_rules_that_share_a_flow_id_reach_the_backups_each(void **state)
+{
+	net_begin(net, DEV, 6);
+	for (unsigned n = 500; n < 503; n++)
+		ask_as_rule_0(WEIR_OP_ADD, n, 0);
+	net_pass(net, 3 * WEIR_NS_PER_S);
+	/* The first report changes the state, and counters go with that. */
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned n = 500; n < 503; n++)
+			ask_as_rule_0(WEIR_OP_REPORT, n, round * n);
+		net_pass(net, 3 * WEIR_NS_PER_S);
+	}
+	for (unsigned n = 500; n < 503; n++)
+		for (unsigned node = 0; node < 3; node++)
+			assert_int_equal(packets_as_rule_0(node, n), n);
+}
+
 static void b27_one_report_sends_one_entry_and_no_bucket(void **state)
 {
 	uint64_t sent;
@@ -175,6 +225,7 @@ static void wall_clock_that_goes_back_hides_no_counters(void **state)
 
 static const struct CMUnitTest tests[] = {
 	TEST(counters_reach_the_backups_within_a_period),
+	TEST(counters_of_rules_that_share_a_flow_id_reach_the_backups_each),
 	TEST(b27_one_report_sends_one_entry_and_no_bucket),
 	TEST(report_of_the_same_figures_sends_nothing),
 	TEST(backup_that_joins_again_has_the_counters_of_its_master),

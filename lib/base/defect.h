@@ -77,6 +77,8 @@
 	X(OLDER_UNSEEN, "the answer OLDER does not wait for what it rests on")                     \
 	X(FLOW_ID_ONLY, "rules that share a flow id count as one")                                 \
 	X(COUNTERS_BY_ID, "of rules that share a flow id, the first is taken for the counted one") \
+	X(CORRUPTION_UNTOLD, "corruption is repaired, and not counted")                            \
+	X(REGRESS_SERVES, "who sees its record go back goes on serving")                           \
 	X(PURGE_ANY, "a backup purges the rules of all apps")                                      \
 	X(DELTA_GAP, "a change is applied though its seq does not follow")                         \
 	X(REMOVE_NOT_SENT, "removals are not sent to the backups")                                 \

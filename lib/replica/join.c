@@ -258,7 +258,7 @@ void weir_join_shards(struct weir_replica *r, struct share *share, unsigned peer
 static void corruption_note(struct weir_replica *r, const struct share *share, unsigned peer,
 	unsigned bucket, const struct weir_digest *digest)
 {
-	r->stats.corruptions++;
+	r->stats.corruptions += !WEIR_DEFECT(CORRUPTION_UNTOLD);
 	weir_log(WEIR_ROOM_REPLICA, WEIR_LOG_ERR,
 		"device %016" PRIx64 " bucket %u: peer %u has other content under the same "
 		"version %" PRIu64 ".%" PRIu64 "; repaired from the master",

@@ -468,7 +468,7 @@ void weir_tenure_learn(struct weir_tenure *tenure, const struct weir_record *rec
 		adopt(tenure, device, &known, record, renew);
 	else if (renew <= device->learned)
 		return; /* asked before the newer one was known: old news, no regress */
-	else if (twin || weir_record_newer(&known, record))
+	else if ((twin || weir_record_newer(&known, record)) && !WEIR_DEFECT(REGRESS_SERVES))
 		weir_tenure_regress(tenure, device, record);
 	else if (device->regressed)
 		regress_end(tenure, device);

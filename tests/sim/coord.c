@@ -2,7 +2,8 @@
 /*
  * The coordinator as a pair: the first carries requests out, the second follows it, and an
  * answer leaves when the second has what it speaks of. So a failover loses nothing that was
- * answered: that is the assumption under which no acknowledged write may be lost.
+ * answered: that is the assumption under which no acknowledged write may be lost. Where the plan
+ * is hasty it does not wait, and a failover loses what was answered.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -187,6 +188,75 @@ static void keep_answer(struct sim_request *request)
 		copied(answer->records, answer->records_count * sizeof(*request->records));
 }
 
+static void hints_send(struct sim *sim, unsigned from)
+{
+	for (unsigned i = 0; i < sim->plan.nodes; i++)
+		if (i != from && sim->nodes[i].alive && sim->coord.cut_ns[i] <= sim->now_ns &&
+			!lost(sim) && sim_chance(sim, 900000) &&
+			(sim->calm || !sim_chance(sim, sim->plan.hint_lose_ppm)))
+			sim_push(sim, SIM_HINT, sim->now_ns + way(sim), i, 0, NULL);
+}
+
+/*
+ * Somebody else is made master just when a master's change has been carried out, and is quicker
+ * than the answer. @return how much later that is
+ */
+static uint64_t overtake(struct sim *sim, const struct sim_request *request)
+{
+	const struct weir_record *record = &request->records[0];
+	unsigned pick = (unsigned)sim_below(sim, WEIR_COPIES_MAX);
+	int node;
+
+	if (request->answer.kind != WEIR_COORD_CHANGE || request->copy.request.new_term ||
+		request->answer.err != 0 || sim->calm || !sim_chance(sim, sim->plan.overtake_ppm))
+		return 0;
+	if (pick >= record->insync_count)
+		return 0;
+	node = sim_node_number(record->insync[pick].node);
+	if ((unsigned)node == request->node)
+		return 0;
+	sim_push(sim, SIM_OPERATE, sim->now_ns + sim_below(sim, SIM_MS(1)), (unsigned)node,
+		(unsigned)sim_device_number(sim, record->device), NULL);
+	return sim_between(sim, SIM_MS(5), SIM_MS(sim->plan.lease_ms / 4));
+}
+
+/* What was done counts from now on, and is answered. */
+static void counts(struct sim *sim, struct sim_request *request)
+{
+	struct sim_coord *coord = &sim->coord;
+	struct sim_node *node = &sim->nodes[request->node];
+	enum weir_coord_kind kind = request->copy.request.kind;
+	bool done = request->answer.err == 0;
+
+	if ((kind == WEIR_COORD_RENEW || kind == WEIR_COORD_REGISTER) && done)
+		coord->lease_end_ns[request->node] =
+			request->applied_ns + SIM_MS(request->copy.request.lease_ms);
+	if (kind == WEIR_COORD_LEAVE && done) {
+		coord->lease_end_ns[request->node] = 0;
+		sim_watch_left(sim, request->node);
+	}
+	if (request->copy.request.new_term && done)
+		sim_watch_made(sim, &request->records[0], request->applied_ns);
+	if (request->activates)
+		sim_check_active(sim, &request->records[0]);
+	if (kind == WEIR_COORD_CHANGE && done)
+		hints_send(sim, request->node);
+	if (request->answered || !is_mine(node, request) || lost(sim) ||
+		coord->cut_ns[request->node] > sim->now_ns || coord->down_ns > sim->now_ns)
+		return;
+	request->answer.nodes = request->nodes;
+	request->answer.records = request->records;
+	answer_send(sim, request, &request->answer,
+		in_line(&node->conn_at_ns[1], sim->now_ns + way(sim) + overtake(sim, request)));
+}
+
+static uint64_t copy_way(struct sim *sim)
+{
+	uint64_t lag_ns = sim->plan.hasty && !sim->calm ? sim_below(sim, sim->plan.lag_ns + 1) : 0;
+
+	return way(sim) / 4 + lag_ns;
+}
+
 void sim_coord_request(struct sim *sim, struct sim_request *request)
 {
 	struct sim_coord *coord = &sim->coord;
@@ -233,76 +303,28 @@ void sim_coord_request(struct sim *sim, struct sim_request *request)
 			request->node, (uint64_t)-request->answer.err, request->answer.incarnation,
 			0, 0, 0);
 	request->refs++;
-	sim_push(sim, SIM_CONFIRM, in_line(&coord->confirm_ns, sim->now_ns + way(sim) / 4),
+	sim_push(sim, SIM_CONFIRM, in_line(&coord->confirm_ns, sim->now_ns + copy_way(sim)),
 		request->node, 0, request);
-}
-
-static void hints_send(struct sim *sim, unsigned from)
-{
-	for (unsigned i = 0; i < sim->plan.nodes; i++)
-		if (i != from && sim->nodes[i].alive && sim->coord.cut_ns[i] <= sim->now_ns &&
-			!lost(sim) && sim_chance(sim, 900000) &&
-			(sim->calm || !sim_chance(sim, sim->plan.hint_lose_ppm)))
-			sim_push(sim, SIM_HINT, sim->now_ns + way(sim), i, 0, NULL);
-}
-
-/*
- * Somebody else is made master just when a master's change has been carried out, and is quicker
- * than the answer. @return how much later that is
- */
-static uint64_t overtake(struct sim *sim, const struct sim_request *request)
-{
-	const struct weir_record *record = &request->records[0];
-	unsigned pick = (unsigned)sim_below(sim, WEIR_COPIES_MAX);
-	int node;
-
-	if (request->answer.kind != WEIR_COORD_CHANGE || request->copy.request.new_term ||
-		request->answer.err != 0 || sim->calm || !sim_chance(sim, sim->plan.overtake_ppm))
-		return 0;
-	if (pick >= record->insync_count)
-		return 0;
-	node = sim_node_number(record->insync[pick].node);
-	if ((unsigned)node == request->node)
-		return 0;
-	sim_push(sim, SIM_OPERATE, sim->now_ns + sim_below(sim, SIM_MS(1)), (unsigned)node,
-		(unsigned)sim_device_number(sim, record->device), NULL);
-	return sim_between(sim, SIM_MS(5), SIM_MS(sim->plan.lease_ms / 4));
+	if (sim->plan.hasty)
+		counts(sim, request);
 }
 
 void sim_coord_confirm(struct sim *sim, struct sim_request *request)
 {
 	struct sim_coord *coord = &sim->coord;
-	struct sim_node *node = &sim->nodes[request->node];
 	struct weir_coord_answer again;
 
-	if (request->generation != coord->generation)
+	if (request->generation != coord->generation) {
+		sim->stats.forgotten += request->copy.request.kind == WEIR_COORD_CHANGE &&
+					request->answer.err == 0 && request->answered;
 		return;
+	}
 	weir_coord_rules_apply(coord->second, &request->copy.request, request->applied_ns, &again);
 	if (again.err != request->answer.err)
 		sim_fail(sim, "the coordinator's copy answers %d and not %d", again.err,
 			request->answer.err);
-	if ((request->copy.request.kind == WEIR_COORD_RENEW ||
-		    request->copy.request.kind == WEIR_COORD_REGISTER) &&
-		again.err == 0)
-		coord->lease_end_ns[request->node] =
-			request->applied_ns + SIM_MS(request->copy.request.lease_ms);
-	if (request->copy.request.kind == WEIR_COORD_LEAVE && again.err == 0) {
-		coord->lease_end_ns[request->node] = 0;
-		sim_watch_left(sim, request->node);
-	}
-	if (request->copy.request.new_term && again.err == 0)
-		sim_watch_made(sim, &request->records[0], request->applied_ns);
-	if (request->activates)
-		sim_check_active(sim, &request->records[0]);
-	if (request->answer.kind == WEIR_COORD_CHANGE && request->answer.err == 0)
-		hints_send(sim, request->node);
-	if (request->answered || !is_mine(node, request) || lost(sim) ||
-		coord->cut_ns[request->node] > sim->now_ns || coord->down_ns > sim->now_ns)
-		return;
-	request->answer.nodes = request->nodes;
-	request->answer.records = request->records;
-	answer_send(sim, request, &request->answer,
-		in_line(&node->conn_at_ns[1], sim->now_ns + way(sim) + overtake(sim, request)));
+	if (!sim->plan.hasty)
+		counts(sim, request);
 }
 
 /** No answer for so long: the driver gives the connection up, and all that was asked on it. */

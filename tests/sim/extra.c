@@ -23,6 +23,16 @@ static void bulky(struct sim *sim, struct sim_plan *plan)
 	plan->fault_weight[SIM_FAULT_STALL_WORKER] += 15;
 }
 
+/* Outside of the assumption: what a failover loses was answered (redis.min_replicas 0). */
+static void hasty(struct sim *sim, struct sim_plan *plan)
+{
+	plan->hasty = true;
+	plan->lag_ns = SIM_MS(sim_between(sim, 1, plan->lease_ms));
+	plan->fault_weight[SIM_FAULT_COORD_EMPTY] = 0;
+	plan->fault_weight[SIM_FAULT_COORD_FAILOVER] = 30;
+	plan->fault_weight[SIM_FAULT_HAND_OVER] = 30;
+}
+
 void sim_extra_make(struct sim *sim)
 {
 	struct sim_plan *plan = &sim->plan;
@@ -32,5 +42,8 @@ void sim_extra_make(struct sim *sim)
 	if (sim_chance(sim, 150000))
 		bulky(sim, plan);
 	plan->sundry = sim_chance(sim, 400000);
+	if (plan->lossy && plan->fault_weight[SIM_FAULT_COORD_EMPTY] != 0 &&
+		sim_chance(sim, 600000))
+		hasty(sim, plan);
 	sim->random = random;
 }

@@ -431,6 +431,8 @@ static void corrupt(struct sim *sim, struct sim_node *node, unsigned device)
 		sim_note(sim, "%sn%lu d%lu rule %lu is corrupted", "", node->number, device, i, 0,
 			0, 0);
 		corrupt_entry(sim, node, device, entry);
+		sim->injected++;
+		sim->marred[device][node->number] = sim_coord_record(sim, device)->term;
 		return;
 	}
 }
@@ -442,6 +444,7 @@ static void corrupt(struct sim *sim, struct sim_node *node, unsigned device)
 void sim_fault_corrupt(struct sim *sim)
 {
 	sim->plan.lossy = true;
+	sim->found_before = sim_corrupt_found(sim);
 	for (unsigned i = 0; i < sim->plan.devices; i++) {
 		const struct weir_record *record = sim_coord_record(sim, i);
 

@@ -180,13 +180,15 @@ static void summary(const struct tally *tally)
 	       "virtual_seconds_a_second %.0f\noperations %" PRIu64 "\noperations_a_second %.0f\n"
 	       "events %" PRIu64 "\nok %" PRIu64 "\nunknown %" PRIu64 "\nrefused %" PRIu64
 	       "\nreads %" PRIu64 "\nfaults %" PRIu64 "\ncrashes %" PRIu64 "\nterms %" PRIu64
-	       "\ncorrupted_messages %" PRIu64 "\nbucket_parts %" PRIu64 "\nstuck_devices %" PRIu64
-	       "\nrules_lost_sight_of %" PRIu64 "\nwrites_lost_outside_assumption %" PRIu64 "\n",
+	       "\ncorrupted_messages %" PRIu64 "\nsilent_corruptions %" PRIu64
+	       "\ncorruptions_found %" PRIu64 "\nanswered_changes_lost %" PRIu64
+	       "\nbucket_parts %" PRIu64 "\nstuck_devices %" PRIu64 "\nrules_lost_sight_of %" PRIu64
+	       "\nwrites_lost_outside_assumption %" PRIu64 "\n",
 		tally->seeds, (double)tally->seeds / took, tally->violations,
 		(double)tally->virtual_ns / 1e9, took, (double)tally->virtual_ns / 1e9 / took,
 		s->operations, (double)s->operations / took, s->events, s->ok, s->unknown,
-		s->refused, s->reads, s->faults, s->crashes, s->terms, s->corrupted, s->parts, s->stuck,
-		s->blind, s->lost);
+		s->refused, s->reads, s->faults, s->crashes, s->terms, s->corrupted, s->silent,
+		s->found, s->forgotten, s->parts, s->stuck, s->blind, s->lost);
 	if (tally->violations > 0)
 		printf("violated_by");
 	for (uint64_t i = 0; i < tally->violations && i < FOUND_MAX; i++)

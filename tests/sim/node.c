@@ -210,6 +210,8 @@ static void tenure_view(void *ctx, const struct weir_view *view, const struct we
 	note_view(node, (unsigned)device, view);
 	if (view->let_go && !node->sim->plan.lossy)
 		sim_watch_let_go(node, (unsigned)device, record);
+	if (view->let_go)
+		node->sim->marred[device][node->number] = 0;
 	sim_watch_attempts(node, (unsigned)device, view);
 	standing->known = true;
 	standing->view = *view;
@@ -621,6 +623,10 @@ void sim_node_birth(struct sim_node *node)
 
 static void worker_death(struct sim_worker *worker)
 {
+	struct weir_replica_stats stats;
+
+	weir_replica_stats(worker->replica, &stats);
+	worker->node->sim->stats.found += stats.corruptions;
 	weir_replica_destroy(worker->replica);
 	weir_mem_destroy(worker->mem);
 	worker->replica = NULL;

@@ -298,6 +298,7 @@ static void check(struct sim *sim)
 
 	devices_add(sim);
 	sim_clients_check(sim);
+	sim_corrupt_watch(sim);
 	if (++sim->checks % COPIES_EVERY == 0) {
 		sim_check_copies(sim);
 		sim_watch_versions(sim);
@@ -314,6 +315,7 @@ static void check(struct sim *sim)
 		sim->corrupted = true;
 		sim_fault_corrupt(sim);
 	} else if (what == NULL) {
+		sim_corrupt_final(sim);
 		sim_check_final(sim);
 		sim->at_rest = true;
 	} else if (sim->now_ns > sim->calm_ns + sim->plan.rest_ns) {

@@ -10,6 +10,7 @@
  *     sim.c     time, events, trace, verdict; a run from begin to end
  *     plan.c    what a seed means: size of the cluster, speeds, which faults how often
  *     extra.c   what some seeds have beside that
+ *     corrupt.c is what was corrupted found, and counted?
  *     sundry.c  writes with a condition, apps, rules that share a flow id
  *     bulk.c    rules of many sizes, buckets that take several messages
  *     net.c     sessions between workers: order, delay, breaks, one-way stalls, bounded room
@@ -158,6 +159,8 @@ struct sim_plan {
 	uint32_t coord_tail_ppm;          /**< requests that take the tail */
 	uint32_t coord_lose_ppm;          /**< requests or answers that are lost */
 	uint32_t coord_late_ppm;          /**< changes that are carried out when given up */
+	bool hasty;                       /**< the coordinator answers before its copy has it */
+	uint64_t lag_ns;                  /**< so far its copy may be behind, then */
 	uint32_t overtake_ppm;            /**< changes after which another is made master */
 	uint64_t coord_timeout_ns;        /**< of a driver */
 	uint32_t snap_ppm;                /**< sessions that break when a bucket is asked for */
@@ -387,7 +390,7 @@ struct sim_register {
 
 struct sim_stats {
 	uint64_t events, operations, ok, unknown, refused, reads, blind, lost;
-	uint64_t faults, crashes, terms, stuck, corrupted, parts;
+	uint64_t faults, crashes, terms, stuck, corrupted, parts, silent, found, forgotten;
 };
 
 /** A term as it was made, and who could believe in a lease then. */
@@ -414,6 +417,15 @@ struct sim_device {
 	struct weir_digest truth[SIM_RULES]; /**< versions at its begin */
 	struct sim_made made;                /**< the newest term */
 	unsigned differs;                    /**< where copies were found to differ last */
+};
+
+/** A copy of a bucket that is other than its master's under the same version. */
+struct sim_stain {
+	bool stands;
+	uint32_t life;    /**< of its node */
+	uint64_t of_term; /**< of the master that it is held against */
+	uint64_t term, seq, since_ns;
+	uint64_t found; /**< corruptions that were found before */
 };
 
 /** A write, and the time stamp that it was given. */
@@ -483,7 +495,11 @@ struct sim {
 	uint32_t room_bytes; /**< of a stream, now */
 	struct sim_stats stats;
 	struct sim_version versions[SIM_VERSIONS]; /**< by their keys; newer ones take the place */
-	struct sim_write writes[SIM_WRITES];       /**< by their cookies */
+	struct sim_stain stains[SIM_DEVICES][SIM_NODES][SIM_RULES];
+	uint64_t injected, found_before; /**< at rest */
+	/** The term in which one of its buckets was corrupted there; 0: or it has let go since. */
+	uint64_t marred[SIM_DEVICES][SIM_NODES];
+	struct sim_write writes[SIM_WRITES]; /**< by their cookies */
 	struct sim_trace_line trace[SIM_TRACE];
 	uint64_t trace_count;
 };
@@ -519,6 +535,11 @@ void sim_net_look_soon(struct sim_pair *pair);
 void sim_net_look(struct sim *sim, struct sim_pair *pair);
 void sim_net_block(struct sim *sim, unsigned from, unsigned to, uint64_t until_ns);
 void sim_net_heal(struct sim *sim, unsigned from, unsigned to);
+
+/* corrupt.c */
+uint64_t sim_corrupt_found(const struct sim *sim);
+void sim_corrupt_watch(struct sim *sim);
+void sim_corrupt_final(struct sim *sim);
 
 /* sundry.c */
 void sim_sundry_rules(struct sim *sim, struct sim_device *device);

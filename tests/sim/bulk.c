@@ -106,9 +106,15 @@ static void worker_stall(struct sim *sim, struct sim_worker *worker)
 /* More of what it is part of follows this message: of a bucket, or of one turn's changes. */
 static bool is_part(const struct sim_message *message)
 {
-	if (message->bytes[1] == WEIR_WIRE_BUCKET)
-		return (message->bytes[WEIR_WIRE_HEAD_BYTES + 2] & WEIR_WIRE_LAST) == 0;
-	return message->bytes[1] == WEIR_WIRE_DELTA && message->len > FULL_BYTES;
+	struct weir_in in = weir_in(message->bytes, message->len);
+	struct weir_wire_bucket part;
+	struct weir_wire_head head;
+
+	if (weir_wire_get_head(&in, &head) != 0)
+		return false;
+	if (head.type == WEIR_WIRE_BUCKET)
+		return weir_wire_get_bucket(&in, &part) == 0 && (part.flags & WEIR_WIRE_LAST) == 0;
+	return head.type == WEIR_WIRE_DELTA && message->len > FULL_BYTES;
 }
 
 /**

@@ -103,7 +103,7 @@ static uint64_t packets_as_rule_0(unsigned node, unsigned n)
 	return weir_table_find(net_table(net, node, DEV), &sought.entry.rule)->packets;
 }
 
-/* The simulator's seed 7. */
+/* The simulator's seed 157. */
 static void counters_of_rules_that_share_a_flow_id_reach_the_backups_each(void **state)
 {
 	net_begin(net, DEV, 6);

@@ -26,6 +26,8 @@ static struct weir_store_conf confs[2];
 static struct house houses[2];
 static struct weir_gate *gate; /* of the node at hand: one thread has one gate */
 
+static struct rte_ring *wires[2]; /* to each node */
+
 static uint16_t port_make(
 	const char *name, struct rte_ring **rx, struct rte_ring **tx, uint16_t queues)
 {
@@ -49,6 +51,8 @@ static void wire(void)
 	struct rte_ring *unused = rte_ring_create("unused", RING_SIZE, 0, 0);
 	struct rte_ring *rx[2] = {to_a, unused}, *tx[2] = {to_b, to_b};
 
+	wires[0] = to_a;
+	wires[1] = to_b;
 	pool = rte_pktmbuf_pool_create("pair", 16384, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
 	assert_non_null(pool);
 	confs[0].port_id = port_make("a", rx, tx, 2);
@@ -71,8 +75,22 @@ static void go_to(unsigned node)
 	assert_non_null(gate);
 }
 
+/*
+ * What nodes of the test before have sent must not reach those of this one: they bear the same
+ * names, and the same incarnations, which a cluster never gives out twice.
+ */
+static void wires_clear(void)
+{
+	struct rte_mbuf *frame;
+
+	for (unsigned i = 0; i < 2; i++)
+		while (rte_ring_dequeue(wires[i], (void **)&frame) == 0)
+			rte_pktmbuf_free(frame);
+}
+
 static int begin(void **state)
 {
+	wires_clear();
 	office = office_create();
 	for (unsigned i = 0; i < 2; i++) {
 		uint16_t port_id = confs[i].port_id;

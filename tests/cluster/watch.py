@@ -72,7 +72,7 @@ class Watch(lab.ClusterTest):
             self.assertEqual(node.room, REPLY_MAX)
             self.assertEqual(node.pid, self.ground.pid("n1"))
             commands = [name for name in node.ask("/") if name.startswith("/weir/")]
-            self.assertEqual(len(commands), 10)
+            self.assertEqual(len(commands), 12)
             for command in commands:
                 for parameter in ("0", "n1", DEVICE):
                     node.ask(command, parameter)

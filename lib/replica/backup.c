@@ -39,9 +39,12 @@ static bool admit(struct weir_replica *r, struct channel *channel, struct share 
 	return false;
 }
 
+/* Something that came could not be taken: until this channel's worker has the copy join anew, these
+ * shards lack it, and a SYNCED that is on its way already does not hold. */
 static void unfit(struct weir_replica *r, struct channel *channel, struct share *share,
 	const struct weir_wire_head *head)
 {
+	share->unfit |= weir_channel_shards(r, channel->peer, channel->worker);
 	weir_channel_refuse(r, channel, WEIR_WIRE_UNFIT, share->key, head->term);
 }
 
@@ -278,6 +281,7 @@ static void on_join(struct weir_replica *r, struct channel *channel, struct shar
 		return;
 	if (revision > share->joined)
 		share->joined = revision;
+	share->unfit &= ~mask;
 	if (!may_answer(r, channel, sizeof(bytes)))
 		return;
 	shards_sum(share, mask, &shards);
@@ -326,6 +330,17 @@ static void on_bucket_wanted(struct weir_replica *r, struct channel *channel, st
 	weir_share_work(r, share);
 }
 
+static void on_synced(struct weir_replica *r, struct channel *channel, struct share *share,
+	const struct weir_wire_head *head)
+{
+	uint32_t shards = weir_channel_shards(r, channel->peer, channel->worker);
+
+	if (!admit(r, channel, share, head) || (shards & share->unfit) != 0)
+		return;
+	if (!weir_share_synced_set(r, share, shards, head->term))
+		channel->broken = true;
+}
+
 void weir_backup_message(struct weir_replica *r, struct channel *channel,
 	const struct weir_wire_head *head, struct weir_in *in)
 {
@@ -363,10 +378,7 @@ void weir_backup_message(struct weir_replica *r, struct channel *channel,
 		on_bucket_wanted(r, channel, share, head, in);
 		break;
 	case WEIR_WIRE_SYNCED:
-		if (admit(r, channel, share, head) &&
-			!weir_share_synced_set(r, share,
-				weir_channel_shards(r, channel->peer, channel->worker), head->term))
-			channel->broken = true;
+		on_synced(r, channel, share, head);
 		break;
 	default:
 		r->stats.bad_messages++;

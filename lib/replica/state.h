@@ -216,6 +216,7 @@ struct share {
 	TAILQ_ENTRY(share) wait_link;    /**< on that of shares with deadlines, where `waiting` */
 	TAILQ_ENTRY(share) counted_link; /**< on one of shares with reports, where `counted` */
 	unsigned queue_count;
+	uint32_t unfit;     /**< shards that lack something their master has sent since JOIN */
 	uint64_t promised;  /**< guarantee B */
 	uint64_t overtaken; /**< some copy takes nothing of terms up to this one from here */
 	uint64_t synced;    /**< newest term in which this copy was equal to its master */

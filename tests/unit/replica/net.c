@@ -28,6 +28,8 @@ static void on_send(void *ctx, unsigned peer, unsigned worker, const void *bytes
 	message->next = NULL;
 	message->len = len;
 	memcpy(message->bytes, bytes, len);
+	if (net->spoilt == head.type)
+		message->bytes[len - 1] ^= 1;
 	*queue->tail = message;
 	queue->tail = &message->next;
 	queue->bytes += len;

@@ -77,7 +77,9 @@ struct net {
 	struct net_queue queues[NET_NODES][NET_WORKERS][NET_NODES][NET_WORKERS];
 	bool held[NET_NODES][NET_NODES];
 	bool up[NET_NODES][NET_NODES];
-	bool reset[NET_NODES][NET_NODES];     /**< a replica has asked for that */
+	bool reset[NET_NODES][NET_NODES]; /**< a replica has asked for that */
+	unsigned spoilt; /**< the last byte of messages of this type changes on its way; 0: of none
+			  */
 	uint64_t delivered;                   /**< messages, so far */
 	uint64_t sent[WEIR_WIRE_TYPES_COUNT]; /**< messages, by type */
 	void (*answered)(void);               /**< called at each answer; may be NULL */

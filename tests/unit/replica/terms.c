@@ -347,6 +347,62 @@ static void what_an_overtaken_master_wrote_alone_is_not_taken_for_the_truth(void
 		assert_int_equal(tasks[i].task.err, WEIR_UNKNOWN);
 }
 
+static void copy_that_could_not_take_a_bucket_is_not_in_sync_though_it_is_told_so(void **state)
+{
+	begin();
+	add_many(0, 0, 20, 7, 0);
+	net_kill(net, 2);
+	net_restart(net, 2);
+	/* What is shipped to the empty node 2 is broken, and what says that it has all follows. */
+	net->spoilt = WEIR_WIRE_BUCKET;
+	take_over(0, 2, 1, 4, 3);
+	assert_int_equal(net_reports(net, 0, WEIR_REPORT_SETTLED, 2), 1);
+	assert_true(net->sent[WEIR_WIRE_UNFIT] > 0);
+	assert_int_equal(net_reports(net, 0, WEIR_REPORT_CAUGHT_UP, 2), 0);
+	net->spoilt = 0;
+	net_kill(net, 0);
+	/* Term 2 never became active; node 1 is in sync since term 1. */
+	take_over(1, 3, 1, 4, 3);
+	assert_int_equal(weir_table_count(net_table(net, 1, DEV)), 20);
+	activate(1, 3, 4, 6);
+	assert_true(net_equal(net, 1, 2, DEV));
+}
+
+static void copy_that_joins_anew_after_a_broken_bucket_is_in_sync(void **state)
+{
+	struct net_record record = {.term = 2,
+		.active = 1,
+		.master = 0,
+		.backups = 4,
+		.insync = 3,
+		.live = ALL_LIVE,
+		.second = 4};
+	struct net_task task;
+
+	begin();
+	add_many(0, 0, 20, 7, 0);
+	net_kill(net, 2);
+	net_restart(net, 2);
+	net->spoilt = WEIR_WIRE_BUCKET;
+	take_over(0, 2, 1, 4, 3);
+	net->spoilt = 0;
+	view(ALL_NODES, &record);
+	assert_int_equal(net_reports(net, 0, WEIR_REPORT_CAUGHT_UP, 2), 1);
+	record.active = 2;
+	record.insync = 5;
+	view(ALL_NODES, &record);
+	/* Node 1 has an older copy: node 2 must not settle from it what has gone since. */
+	net_submit(net, 0, DEV, &task, WEIR_OP_REMOVED, 3, 7);
+	net_run(net);
+	assert_int_equal(task.task.err, 0);
+	assert_non_null(net_find(net, 1, DEV, 3));
+	net_kill(net, 0);
+	take_over(2, 3, 2, 2, 5);
+	activate(2, 3, 2, 6);
+	assert_int_equal(weir_table_count(net_table(net, 2, DEV)), 19);
+	assert_true(net_equal(net, 2, 1, DEV));
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(takeover_keeps_every_acknowledged_write),
 	TEST(b7_sealed_master_accepts_nothing_more),
@@ -364,6 +420,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(copies_that_are_not_insync_do_not_make_a_term),
 	TEST(newest_of_the_copies_is_taken_bucket_by_bucket),
 	TEST(what_an_overtaken_master_wrote_alone_is_not_taken_for_the_truth),
+	TEST(copy_that_could_not_take_a_bucket_is_not_in_sync_though_it_is_told_so),
+	TEST(copy_that_joins_anew_after_a_broken_bucket_is_in_sync),
 };
 
 RUN(tests)

@@ -157,12 +157,18 @@ static void follow(struct weir_replica *r, struct share *share)
 	weir_share_synced_set(r, share, r->own, 0);
 }
 
+/* Revisions grow within a term; a coordinator that has lost its data may begin a new one low. */
+static bool is_older(const struct weir_view *a, const struct weir_view *b)
+{
+	return a->term != b->term ? a->term < b->term : a->revision < b->revision;
+}
+
 void weir_replica_view(struct weir_replica *r, const struct weir_view *view)
 {
 	struct share *share = weir_share_make(r, view->device_key);
 	bool same_term;
 
-	if (share == NULL || (share->viewed && view->revision < share->view.revision))
+	if (share == NULL || (share->viewed && is_older(view, &share->view)))
 		return;
 	same_term = share->viewed && view->term == share->view.term;
 	if (weir_share_leads(share) && !same_term)

@@ -262,7 +262,8 @@ void weir_replica_tasks(
 
 #define WEIR_REPLICA_BURST 64
 
-/** The device's record has changed. Older revisions than the last seen are passed over. */
+/** The device's record has changed. What is older than the last seen is passed over: a lower term,
+ * or in the same term a lower revision. */
 void weir_replica_view(struct weir_replica *replica, const struct weir_view *view);
 
 /** A channel is up: a new session with that worker of that peer, which has so many workers. */

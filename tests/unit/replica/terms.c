@@ -403,6 +403,27 @@ static void copy_that_joins_anew_after_a_broken_bucket_is_in_sync(void **state)
 	assert_true(net_equal(net, 2, 1, DEV));
 }
 
+static void newer_term_counts_though_its_revision_is_lower(void **state)
+{
+	struct net_record old = {
+		.term = 1, .active = 1, .master = 0, .backups = 6, .insync = 7, .live = ALL_LIVE};
+	struct net_task task;
+
+	begin();
+	add_many(0, 0, 10, 7, 0);
+	net_kill(net, 0);
+	/* Revisions begin anew with a coordinator that came back empty. */
+	net->revision = 0;
+	take_over(1, 2, 1, 4, 7);
+	activate(1, 2, 4, 6);
+	add_many(1, 10, 20, 8, 0);
+	net->revision = 1000;
+	net_view(net, 1, DEV, &old);
+	net_submit(net, 1, DEV, &task, WEIR_OP_ADD, 20, 8);
+	net_run(net);
+	assert_int_equal(task.task.err, 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(takeover_keeps_every_acknowledged_write),
 	TEST(b7_sealed_master_accepts_nothing_more),
@@ -422,6 +443,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(what_an_overtaken_master_wrote_alone_is_not_taken_for_the_truth),
 	TEST(copy_that_could_not_take_a_bucket_is_not_in_sync_though_it_is_told_so),
 	TEST(copy_that_joins_anew_after_a_broken_bucket_is_in_sync),
+	TEST(newer_term_counts_though_its_revision_is_lower),
 };
 
 RUN(tests)

@@ -257,14 +257,47 @@ static unsigned taker(struct weir_tenure *tenure, struct device *device)
 	return peer != WEIR_NO_PEER ? peer : unclean_taker(tenure, device);
 }
 
+static unsigned place_among_the_living(const struct weir_tenure *tenure)
+{
+	unsigned place = 0;
+
+	for (unsigned i = 1; i < tenure->nodes_count; i++)
+		place += tenure->nodes[i].live &&
+			 strcmp(tenure->nodes[i].id, tenure->nodes[0].id) < 0;
+	return place;
+}
+
+/*
+ * An heir that lives may know another record of the same term, one that the coordinator has lost,
+ * in which it is no heir. It only follows a term above both: the others ask for one in its place,
+ * one after another.
+ */
+static bool stands_in(struct weir_tenure *tenure, struct device *device)
+{
+	uint64_t leases = WEIR_TENURE_HEIR_LEASES + place_among_the_living(tenure);
+	uint64_t due_ns;
+
+	if (device->heir_ns == 0)
+		device->heir_ns = tenure->now_ns;
+	due_ns = device->heir_ns + leases * tenure->lease_ns;
+	if (tenure->now_ns >= due_ns)
+		return true;
+	weir_tenure_wake_at(tenure, device, due_ns);
+	return false;
+}
+
 static void takeover(struct weir_tenure *tenure, struct device *device)
 {
-	if (weir_tenure_master_lives(tenure, device) || tenure->leaving)
+	unsigned peer = WEIR_NO_PEER;
+
+	if (!weir_tenure_master_lives(tenure, device) && !tenure->leaving)
+		peer = taker(tenure, device);
+	if (peer == 0 || peer == WEIR_NO_PEER)
+		device->heir_ns = 0;
+	if (peer == WEIR_NO_PEER || (peer != 0 && !stands_in(tenure, device)))
 		return;
-	if (taker(tenure, device) != 0)
-		return;
-	tenure->stats.takeovers++;
-	term_ask(tenure, device, 0, false, NULL);
+	tenure->stats.takeovers += peer == 0;
+	term_ask(tenure, device, peer, false, NULL);
 }
 
 /*

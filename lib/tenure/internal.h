@@ -33,6 +33,8 @@
 #define WEIR_TENURE_GOODBYE_MS 150
 /** Renewals of another process's lease that must be seen before its life is believed. */
 #define WEIR_TENURE_RENEWALS_SEEN 2
+/** Leases for which an heir that lives may be idle; then another node asks for its term. */
+#define WEIR_TENURE_HEIR_LEASES 3
 /** Waits longer than the rest of another's lease, for clocks that tick in milliseconds. */
 #define WEIR_TENURE_REST_EXTRA_MS 5
 
@@ -89,6 +91,7 @@ struct device {
 	uint64_t term_seen_ns;
 	bool term_fresh; /**< no RENEW since: who looks dead may have renewed before the term */
 	uint64_t hopeless_ns; /**< since when no in-sync copy lives; 0: one does */
+	uint64_t heir_ns; /**< since when another node is to take over and has not; 0: none is */
 	uint64_t unclean_term;
 	uint32_t shunned; /**< live peers that were taken out of the backups: not put back */
 

@@ -395,6 +395,7 @@ static void adopt(struct weir_tenure *tenure, struct device *device,
 	weir_assert(record->term >= before->term);
 	record_set(device, record);
 	device->stored_revision = record->revision;
+	device->heir_ns = 0;
 	device->learned = tenure->renewal.number;
 	if (record->term > device->seen_term)
 		device->seen_term = record->term;

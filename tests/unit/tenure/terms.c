@@ -436,6 +436,28 @@ static void b22_the_insync_set_outlives_terms_that_never_become_active(void **st
 	world_until(&w, MS(1000), serves(&w, 0, 0));
 }
 
+static bool lose_terms_of(struct world *world, unsigned node, const struct weir_coord_request *r)
+{
+	return r->kind == WEIR_COORD_CHANGE && r->new_term && node == world->filter_arg;
+}
+
+static void an_heir_that_does_not_ask_for_its_term_is_given_it(void **state)
+{
+	unsigned heir, other;
+
+	world_settled(&w, 3);
+	heir = strcmp(stored(&w, 0)->backups[0], node_name(1)) == 0 ? 1 : 2;
+	other = 3 - heir;
+	w.filter = lose_terms_of;
+	w.filter_arg = heir;
+	world_kill(&w, 0);
+	world_run(&w, MS(3 * LEASE_MS));
+	assert_int_equal(stored(&w, 0)->term, 1);
+	world_until(&w, MS(3 * LEASE_MS), serves(&w, 0, heir));
+	assert_int_equal(stored(&w, 0)->term, 2);
+	assert_true(w.procs[other].asked[WEIR_COORD_CHANGE] > 0);
+}
+
 static void two_candidates_at_once_have_one_winner(void **state)
 {
 	unsigned changes;
@@ -680,6 +702,7 @@ int main(void)
 		TEST(b11_a_restarted_master_does_not_go_on_in_its_old_term),
 		TEST(b19_a_change_of_backups_within_a_term_reaches_everybody),
 		TEST(b22_the_insync_set_outlives_terms_that_never_become_active),
+		TEST(an_heir_that_does_not_ask_for_its_term_is_given_it),
 		TEST(two_candidates_at_once_have_one_winner),
 		TEST(a_deposed_master_asks_for_a_term_above_the_one_it_was_shown),
 		TEST(a_master_whose_term_was_promised_to_another_asks_for_a_higher_one),

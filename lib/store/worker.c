@@ -279,7 +279,7 @@ static void news_take(struct weir_worker *worker)
 
 	if (lease_ns != worker->lease_ns)
 		worker->lease_ns = weir_replica_lease(
-			worker->replica, lease_ns, !rte_ring_empty(worker->devices));
+			worker->replica, lease_ns, weir_ring_count(worker->devices) > 0);
 	if (atomic_load_explicit(&store->company_version, memory_order_acquire) !=
 		worker->company_version)
 		company_take(worker);

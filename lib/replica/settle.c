@@ -163,6 +163,13 @@ static bool is_sealed(const struct weir_replica *r, const struct source *source)
 	return source->sealed == r->own;
 }
 
+/* Another process of the same name, started earlier or later, promises for itself only. */
+static bool has_promised(const struct weir_replica *r, const struct source *source)
+{
+	return is_sealed(r, source) &&
+	       (source->sealed_by == source->incarnation || WEIR_DEFECT(SEAL_ANYBODY));
+}
+
 /* One in-sync copy holds every acknowledged write; the living are waited for as long as one of
  * them may still believe in its lease. */
 static bool sealed_enough(const struct weir_replica *r, const struct share *share)
@@ -174,12 +181,11 @@ static bool sealed_enough(const struct weir_replica *r, const struct share *shar
 	for (unsigned i = 0; i < settle->sources_count; i++) {
 		const struct source *source = &settle->sources[i];
 
-		if (is_sealed(r, source))
-			insync |= (source->insync && (source->sealed_by == source->incarnation ||
-							     WEIR_DEFECT(SEAL_ANYBODY))) ||
-				  WEIR_DEFECT(B10);
+		if (has_promised(r, source))
+			insync |= source->insync;
 		else
 			waiting |= source->live;
+		insync |= is_sealed(r, source) && WEIR_DEFECT(B10);
 	}
 	if (WEIR_DEFECT(SEAL_NO_WAIT) || WEIR_DEFECT(B10))
 		waiting = false;

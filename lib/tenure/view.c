@@ -172,7 +172,9 @@ static void member_view(const struct weir_tenure *tenure, struct device *device,
 	member->incarnation = node->incarnation;
 	if (!node->live && device->master_peer == peer)
 		member->incarnation = record->master;
-	if (!node->live && insync >= 0)
+	/* Of a process that is younger than the list of nodes the record may be the first to tell.
+	 */
+	if (insync >= 0 && (!node->live || record->insync[insync] > member->incarnation))
 		member->incarnation = record->insync[insync];
 	member->insync = insync >= 0 && (record->insync[insync] == member->incarnation ||
 						WEIR_DEFECT(INCARNATION_IN_VIEW));

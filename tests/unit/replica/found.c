@@ -73,6 +73,24 @@ static void promise_of_an_empty_life_is_not_that_of_the_insync_copy(void **state
 	assert_int_equal(net_reports(net, 2, WEIR_REPORT_SETTLED, 2), 0);
 }
 
+static void older_process_does_not_promise_for_the_one_that_has_its_name_now(void **state)
+{
+	struct net_record record = net_begin(net, DEV, 6);
+
+	/* Another process has the name of node 0, and may serve; the session is with the older. */
+	net->nodes[0].incarnation++;
+	record.term = 2;
+	record.master = 1;
+	record.backups = 4;
+	view(1, &record);
+	net_run(net);
+	assert_int_equal(net_reports(net, 1, WEIR_REPORT_SETTLED, 2), 0);
+	net_cut(net, 0, 1);
+	net_connect(net, 0, 1);
+	net_run(net);
+	assert_int_equal(net_reports(net, 1, WEIR_REPORT_SETTLED, 2), 1);
+}
+
 static void refusal_of_older_messages_does_not_end_the_term_of_who_sent_them(void **state)
 {
 	struct net_record record = net_begin(net, DEV, 2);
@@ -251,6 +269,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(nothing_to_wait_for_is_answered_at_once),
 	TEST(view_from_before_the_join_lets_nothing_go),
 	TEST(promise_of_an_empty_life_is_not_that_of_the_insync_copy),
+	TEST(older_process_does_not_promise_for_the_one_that_has_its_name_now),
 	TEST(refusal_of_older_messages_does_not_end_the_term_of_who_sent_them),
 	TEST(master_that_was_refused_does_not_begin_its_term_again),
 	TEST(write_to_a_bucket_that_is_still_to_be_shipped_is_answered_once_it_was),

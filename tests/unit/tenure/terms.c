@@ -639,6 +639,30 @@ static void a_master_that_renews_just_before_a_takeover_is_waited_for(void **sta
 	assert_true(w.now_ns >= until_ns);
 }
 
+/* The record comes with the answer to a CHANGE; the list of nodes only with that to a RENEW. */
+static void a_process_is_known_by_a_record_before_the_list_of_nodes_tells_of_it(void **state)
+{
+	struct weir_coord_request change = {
+		.kind = WEIR_COORD_CHANGE, .node = "n1", .incarnation = 1};
+	struct weir_coord_answer answer;
+	struct weir_record record;
+	const struct weir_member *first;
+
+	world_settled(&w, 2);
+	w.procs[0].frozen = true;
+	record = *stored(&w, 0);
+	record.insync[0].incarnation = 2;
+	change.record = &record;
+	change.expected_revision = record.revision;
+	assert_string_equal(record.insync[0].node, "n1");
+	weir_coord_rules_apply(w.rules, &change, w.now_ns, &answer);
+	assert_int_equal(answer.err, 0);
+	world_until(&w, MS(LEASE_MS / 4), seen(&w, 1, 0)->view.revision > record.revision);
+	first = member(&w, 1, 0, 0);
+	assert_true(first->live && first->insync);
+	assert_int_equal(first->incarnation, 2);
+}
+
 static void a_view_is_sent_only_when_something_in_it_differs(void **state)
 {
 	unsigned views[3];
@@ -714,6 +738,7 @@ int main(void)
 		TEST(a_node_lets_go_only_when_every_live_backup_is_insync),
 		TEST(live_members_are_waited_for_until_no_lease_of_theirs_can_be_valid),
 		TEST(a_master_that_renews_just_before_a_takeover_is_waited_for),
+		TEST(a_process_is_known_by_a_record_before_the_list_of_nodes_tells_of_it),
 		TEST(a_view_is_sent_only_when_something_in_it_differs),
 		TEST(a_change_of_unknown_fate_is_decided_again_after_the_next_renewal),
 		TEST(flapping_masters_converge),

@@ -70,7 +70,7 @@ static void workers_exclusive(struct sim *sim, unsigned device)
 	uint64_t term = 0;
 
 	memset(owner, 0xff, sizeof(owner));
-	for (unsigned i = 0; i < sim->plan.nodes; i++)
+	for (unsigned i = 0; i < sim->plan.processes; i++)
 		for (unsigned w = 0; w < sim->nodes[i].workers_count; w++) {
 			const struct sim_worker *worker = &sim->nodes[i].workers[w];
 
@@ -91,7 +91,7 @@ static void workers_exclusive(struct sim *sim, unsigned device)
 /* What waited for a term was failed when the worker ceased to lead. */
 static void queues_failed(struct sim *sim, unsigned device)
 {
-	for (unsigned i = 0; i < sim->plan.nodes; i++)
+	for (unsigned i = 0; i < sim->plan.processes; i++)
 		for (unsigned w = 0; w < sim->nodes[i].workers_count; w++) {
 			const struct sim_worker *worker = &sim->nodes[i].workers[w];
 			const struct share *share;
@@ -113,7 +113,7 @@ void sim_check_masters(struct sim *sim, unsigned device)
 
 	workers_exclusive(sim, device);
 	queues_failed(sim, device);
-	for (unsigned i = 0; i < sim->plan.nodes; i++) {
+	for (unsigned i = 0; i < sim->plan.processes; i++) {
 		if (!sim_check_gate(&sim->nodes[i], device))
 			continue;
 		if (open >= 0 && !sim->plan.lossy)
@@ -126,22 +126,18 @@ void sim_check_masters(struct sim *sim, unsigned device)
 void sim_check_active(struct sim *sim, const struct weir_record *record)
 {
 	int device = sim_device_number(sim, record->device);
-	int master = sim_node_number(record->master.node);
-	struct sim_node *node = &sim->nodes[master];
+	const struct sim_node *node = sim_twins_now(sim, &record->master);
 
 	if (record->term <= sim->devices[device].term_active && !sim->plan.lossy)
 		sim_fail(sim, "d%d: term %lu becomes active after term %lu", device, record->term,
 			sim->devices[device].term_active);
 	sim->devices[device].term_active = record->term;
 	sim->stats.terms++;
-	if (!node->alive || node->tenure == NULL ||
-		weir_tenure_incarnation(node->tenure) != record->master.incarnation)
-		node = NULL;
 	sim_watch_truth(sim, (unsigned)device, record->term, node);
 	if (node == NULL)
 		return;
 	sim_note(sim, "%sd%lu: what n%lu holds is the truth of term %lu", "", (uint64_t)device,
-		(uint64_t)master, record->term, 0, 0, 0);
+		node->number, record->term, 0, 0, 0);
 	for (unsigned i = 0; i < sim->plan.rules; i++)
 		sim_model_truth(
 			sim, (unsigned)device, i, sim_check_value(node, (unsigned)device, i));
@@ -199,8 +195,8 @@ static void compare(
 void sim_check_copies(struct sim *sim)
 {
 	for (unsigned device = 0; device < sim->plan.devices; device++)
-		for (unsigned a = 0; a < sim->plan.nodes; a++)
-			for (unsigned b = a + 1; b < sim->plan.nodes; b++)
+		for (unsigned a = 0; a < sim->plan.processes; a++)
+			for (unsigned b = a + 1; b < sim->plan.processes; b++)
 				if (sim->nodes[a].tables[device] != NULL &&
 					sim->nodes[b].tables[device] != NULL)
 					compare(sim, &sim->nodes[a], &sim->nodes[b], device);
@@ -210,10 +206,7 @@ void sim_check_copies(struct sim *sim)
 
 static bool lives(const struct sim *sim, const struct weir_copy *copy)
 {
-	int number = sim_node_number(copy->node);
-
-	return number >= 0 && sim->nodes[number].alive &&
-	       weir_tenure_incarnation(sim->nodes[number].tenure) == copy->incarnation;
+	return sim_twins_now(sim, copy) != NULL;
 }
 
 /** No copy lives that holds all acknowledged writes: nobody may take over. */
@@ -288,20 +281,20 @@ static bool counters_equal(struct sim *sim, unsigned a, unsigned b, unsigned dev
 static const char *device_rest(struct sim *sim, unsigned device)
 {
 	const struct weir_record *record = sim_coord_record(sim, device);
-	int master = sim_node_number(record->master.node);
+	const struct sim_node *master = sim_twins_now(sim, &record->master);
 	unsigned backups = sim->plan.nodes - 1 < sim->plan.backup_count ? sim->plan.nodes - 1
 									: sim->plan.backup_count;
 
 	if (record->active != record->term)
 		return "its term is not active";
-	if (!lives(sim, &record->master))
+	if (master == NULL)
 		return "its master is dead";
-	if (!sim_check_gate(&sim->nodes[master], device))
+	if (!sim_check_gate(master, device))
 		return "its master's gate is closed";
-	for (unsigned w = 0; w < sim->nodes[master].workers_count; w++) {
+	for (unsigned w = 0; w < master->workers_count; w++) {
 		uint64_t term = 0;
 
-		if (!sim_check_open(&sim->nodes[master].workers[w], device, &term))
+		if (!sim_check_open(&master->workers[w], device, &term))
 			return "a worker of its master takes no writes";
 	}
 	/* What an operator has taken out stays out. */
@@ -318,14 +311,14 @@ static const char *device_rest(struct sim *sim, unsigned device)
 static const char *copies_rest(struct sim *sim, unsigned device)
 {
 	const struct weir_record *record = sim_coord_record(sim, device);
-	int master = sim_node_number(record->master.node);
+	unsigned master = sim_twins_now(sim, &record->master)->number;
 
 	for (unsigned i = 0; i < record->insync_count; i++) {
-		unsigned copy = (unsigned)sim_node_number(record->insync[i].node);
+		unsigned copy = sim_twins_now(sim, &record->insync[i])->number;
 
-		if (!copies_equal(sim, (unsigned)master, copy, device))
+		if (!copies_equal(sim, master, copy, device))
 			return "its copies differ";
-		if (!counters_equal(sim, (unsigned)master, copy, device))
+		if (!counters_equal(sim, master, copy, device))
 			return "the counters of its copies differ";
 	}
 	return NULL;
@@ -333,12 +326,16 @@ static const char *copies_rest(struct sim *sim, unsigned device)
 
 static const char *queues_rest(const struct sim *sim)
 {
-	for (unsigned i = 0; i < sim->plan.nodes; i++)
+	for (unsigned i = 0; i < sim->plan.processes; i++)
 		for (unsigned w = 0; w < sim->nodes[i].workers_count; w++) {
 			struct weir_replica_stats stats;
 
-			if (!sim->nodes[i].alive)
+			if (sim->nodes[i].alive && sim_twins_runs(&sim->nodes[i]))
+				return "a node runs twice";
+			if (!sim->nodes[i].alive && !sim_twins_runs(&sim->nodes[i]))
 				return "a node is down";
+			if (!sim->nodes[i].alive)
+				continue;
 			weir_replica_stats(sim->nodes[i].workers[w].replica, &stats);
 			if (stats.queued_now != 0 || stats.pending_now != 0)
 				return "a queue is not empty";
@@ -389,7 +386,6 @@ void sim_check_final(struct sim *sim)
 		}
 		for (unsigned rule = 0; rule < sim->plan.rules; rule++)
 			sim_model_read(sim, i, rule,
-				sim_check_value(&sim->nodes[sim_node_number(record->master.node)],
-					i, rule));
+				sim_check_value(sim_twins_now(sim, &record->master), i, rule));
 	}
 }

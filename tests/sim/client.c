@@ -31,7 +31,7 @@ static void next_soon(struct sim *sim, struct sim_client *client)
 
 static unsigned anybody(struct sim *sim)
 {
-	return (unsigned)sim_below(sim, sim->plan.nodes);
+	return (unsigned)sim_below(sim, sim->plan.processes);
 }
 
 /* As a client follows NOTMASTER; now and then it tries another. */
@@ -44,6 +44,8 @@ static void follow(struct sim *sim, struct sim_client *client)
 
 	if (master < 0 || (unsigned)master == client->node || sim_chance(sim, 100000))
 		master = (int)anybody(sim);
+	else
+		master = (int)sim_twins_any(sim, (unsigned)master);
 	client->believed[client->device] = (uint8_t)master;
 }
 
@@ -291,6 +293,7 @@ static void answered_ok(struct sim_worker *worker, struct sim_client *client)
 		sim_coord_record(sim, client->device)->active < share->view.term)
 		sim_fail(sim, "n%u.%u answers OK for d%u before its term is active",
 			worker->node->number, worker->number, client->device);
+	sim_twins_answered(worker);
 	found(worker, client, true);
 }
 

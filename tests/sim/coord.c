@@ -101,7 +101,7 @@ static void late_arrive(struct sim *sim, unsigned asker)
 {
 	struct sim_request *request;
 
-	for (unsigned i = 0; i < sim->plan.nodes; i++)
+	for (unsigned i = 0; i < sim->plan.processes; i++)
 		if (i != asker)
 			sim->coord.late_ns[i] = 0;
 	for (request = sim->coord.open; request != NULL; request = request->next) {
@@ -190,7 +190,7 @@ static void keep_answer(struct sim_request *request)
 
 static void hints_send(struct sim *sim, unsigned from)
 {
-	for (unsigned i = 0; i < sim->plan.nodes; i++)
+	for (unsigned i = 0; i < sim->plan.processes; i++)
 		if (i != from && sim->nodes[i].alive && sim->coord.cut_ns[i] <= sim->now_ns &&
 			!lost(sim) && sim_chance(sim, 900000) &&
 			(sim->calm || !sim_chance(sim, sim->plan.hint_lose_ppm)))
@@ -231,6 +231,8 @@ static void counts(struct sim *sim, struct sim_request *request)
 	if ((kind == WEIR_COORD_RENEW || kind == WEIR_COORD_REGISTER) && done)
 		coord->lease_end_ns[request->node] =
 			request->applied_ns + SIM_MS(request->copy.request.lease_ms);
+	if (kind == WEIR_COORD_REGISTER && done)
+		coord->newest[node->name] = request->answer.incarnation;
 	if (kind == WEIR_COORD_LEAVE && done) {
 		coord->lease_end_ns[request->node] = 0;
 		sim_watch_left(sim, request->node);

@@ -14,7 +14,7 @@ uint64_t sim_corrupt_found(const struct sim *sim)
 {
 	uint64_t found = sim->stats.found;
 
-	for (unsigned i = 0; i < sim->plan.nodes; i++)
+	for (unsigned i = 0; i < sim->plan.processes; i++)
 		for (unsigned w = 0; w < sim->nodes[i].workers_count; w++)
 			if (sim->nodes[i].workers[w].replica != NULL)
 				found += sim->nodes[i].workers[w].replica->stats.corruptions;
@@ -26,8 +26,8 @@ static bool is_insync(
 	const struct sim *sim, const struct weir_record *record, const struct sim_node *node)
 {
 	for (unsigned i = 0; i < record->insync_count; i++)
-		if (strcmp(record->insync[i].node, node->id) == 0)
-			return sim_watch_lives(sim, &record->insync[i]);
+		if (sim_twins_holder(sim, &record->insync[i]) == node)
+			return true;
 	return false;
 }
 
@@ -92,10 +92,11 @@ void sim_corrupt_watch(struct sim *sim)
 
 		if (record == NULL || record->active != record->term)
 			continue;
-		master = &sim->nodes[sim_node_number(record->master.node)];
-		if (!is_insync(sim, record, master) || master->tables[device] == NULL)
+		master = sim_twins_now(sim, &record->master);
+		if (master == NULL || !is_insync(sim, record, master) ||
+			master->tables[device] == NULL)
 			continue;
-		for (unsigned i = 0; i < sim->plan.nodes; i++)
+		for (unsigned i = 0; i < sim->plan.processes; i++)
 			if (&sim->nodes[i] != master && sim->nodes[i].tables[device] != NULL)
 				copy_look(sim, device, record, master, &sim->nodes[i]);
 	}
@@ -113,7 +114,7 @@ void sim_corrupt_final(struct sim *sim)
 	for (unsigned device = 0; device < sim->plan.devices; device++) {
 		const struct weir_record *record = sim_coord_record(sim, device);
 
-		for (unsigned i = 0; record != NULL && i < sim->plan.nodes; i++)
+		for (unsigned i = 0; record != NULL && i < sim->plan.processes; i++)
 			least += sim->marred[device][i] == record->term &&
 				 is_insync(sim, record, &sim->nodes[i]);
 	}

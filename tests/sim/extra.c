@@ -38,6 +38,7 @@ void sim_extra_make(struct sim *sim)
 	struct sim_plan *plan = &sim->plan;
 	uint64_t random = sim->random;
 
+	plan->processes = plan->nodes;
 	sim->random = sim->seed * 0x9fb21c651e98df25ULL + 7;
 	if (sim_chance(sim, 150000))
 		bulky(sim, plan);
@@ -45,5 +46,11 @@ void sim_extra_make(struct sim *sim)
 	if (plan->lossy && plan->fault_weight[SIM_FAULT_COORD_EMPTY] != 0 &&
 		sim_chance(sim, 600000))
 		hasty(sim, plan);
+	/* A registration that is lost is given out again, and neither of the two would know. */
+	if (sim_chance(sim, 150000) && plan->fault_weight[SIM_FAULT_COORD_EMPTY] == 0 &&
+		!plan->hasty)
+		sim_twins_plan(sim, plan);
+	if (sim_chance(sim, 200000))
+		plan->torn_ppm = (uint32_t)sim_between(sim, 50000, 500000);
 	sim->random = random;
 }

@@ -39,6 +39,14 @@ static uint64_t some_time(struct sim *sim)
 	return sim_between(sim, SIM_MS(1), lease_ns / 2);
 }
 
+/* The process that this copy is or was; any of its name where that is gone. */
+static unsigned number_of(const struct sim *sim, const struct weir_copy *copy)
+{
+	const struct sim_node *node = sim_twins_holder(sim, copy);
+
+	return node != NULL ? node->number : (unsigned)sim_node_number(copy->node);
+}
+
 static bool holds(const struct sim *sim, const struct weir_record *record, unsigned node)
 {
 	for (unsigned i = 0; i < record->insync_count; i++)
@@ -54,14 +62,14 @@ static bool spare(struct sim *sim, const struct weir_record *record, unsigned no
 {
 	if (record == NULL)
 		return false;
-	for (unsigned i = 0; i < sim->plan.nodes; i++)
+	for (unsigned i = 0; i < sim->plan.processes; i++)
 		if (i != node && holds(sim, record, i))
 			return true;
 	return false;
 }
 
-/* Whether for each device an in-sync copy lives elsewhere: else nothing could go on. */
-static bool may_die(struct sim *sim, unsigned node)
+/** Whether for each device an in-sync copy lives elsewhere: else nothing could go on. */
+bool sim_fault_may_die(struct sim *sim, unsigned node)
 {
 	if (sim->plan.lossy || sim->plan.mortal)
 		return true;
@@ -75,7 +83,7 @@ static bool may_die(struct sim *sim, unsigned node)
 
 static void crash(struct sim *sim, struct sim_node *node)
 {
-	if (!node->alive || !may_die(sim, node->number))
+	if (!node->alive || !sim_fault_may_die(sim, node->number))
 		return;
 	sim->stats.crashes++;
 	/* At some effect of what it does next, or in the midst of nothing. */
@@ -85,7 +93,8 @@ static void crash(struct sim *sim, struct sim_node *node)
 
 static void leave(struct sim *sim, struct sim_node *node)
 {
-	if (!node->alive || node->leaving || sim_node_paused(node) || !may_die(sim, node->number))
+	if (!node->alive || node->leaving || sim_node_paused(node) ||
+		!sim_fault_may_die(sim, node->number))
 		return;
 	node->leaving = true;
 	weir_tenure_leave(node->tenure, sim->now_ns);
@@ -97,14 +106,14 @@ static void leave(struct sim *sim, struct sim_node *node)
 
 static void partition(struct sim *sim)
 {
-	uint32_t side = (uint32_t)sim_below(sim, 1U << sim->plan.nodes);
+	uint32_t side = (uint32_t)sim_below(sim, 1U << sim->plan.processes);
 	uint64_t until_ns = sim->now_ns + some_time(sim);
 
-	for (unsigned a = 0; a < sim->plan.nodes; a++)
-		for (unsigned b = 0; b < sim->plan.nodes; b++)
+	for (unsigned a = 0; a < sim->plan.processes; a++)
+		for (unsigned b = 0; b < sim->plan.processes; b++)
 			if ((side >> a & 1) != (side >> b & 1))
 				sim_net_block(sim, a, b, until_ns);
-	for (unsigned a = 0; a < sim->plan.nodes; a++)
+	for (unsigned a = 0; a < sim->plan.processes; a++)
 		if ((side >> a & 1) && sim_chance(sim, 300000))
 			sim->coord.cut_ns[a] = until_ns;
 }
@@ -187,7 +196,7 @@ static bool strand(struct sim *sim, unsigned stranded, unsigned device)
 
 	if (first == stranded || second == stranded || first == second)
 		return false;
-	for (unsigned i = 0; i < sim->plan.nodes; i++) {
+	for (unsigned i = 0; i < sim->plan.processes; i++) {
 		if (i == stranded)
 			continue;
 		sim_net_block(sim, stranded, i, until_ns);
@@ -205,7 +214,7 @@ static void strand_some(struct sim *sim)
 
 	for (unsigned tries = 0; record != NULL && record->master.node[0] != '\0' && tries < 4;
 		tries++)
-		if (strand(sim, (unsigned)sim_node_number(record->master.node), device))
+		if (strand(sim, number_of(sim, &record->master), device))
 			return;
 }
 
@@ -231,7 +240,7 @@ static void bereave(struct sim *sim)
 	if (record == NULL || holds(sim, record, heir) || !sim->nodes[heir].alive)
 		return;
 	for (unsigned i = 0; i < record->insync_count; i++) {
-		unsigned node = (unsigned)sim_node_number(record->insync[i].node);
+		unsigned node = number_of(sim, &record->insync[i]);
 
 		sim_push(sim, SIM_FALL, sim->now_ns, node, 0, NULL);
 		sim_push(sim, SIM_FALL, again_ns, node, 0, NULL);
@@ -249,20 +258,20 @@ static void stall(struct sim *sim, struct sim_node *node, uint64_t *paused_ns)
 /* Anybody, or the master of some device. */
 static unsigned victim(struct sim *sim)
 {
-	unsigned node = (unsigned)sim_below(sim, sim->plan.nodes);
+	unsigned node = (unsigned)sim_below(sim, sim->plan.processes);
 	const struct weir_record *record =
 		sim_coord_record(sim, (unsigned)sim_below(sim, sim->plan.devices));
 
 	if (record != NULL && record->master.node[0] != '\0' &&
 		sim_chance(sim, sim->plan.chase_ppm))
-		return (unsigned)sim_node_number(record->master.node);
+		return number_of(sim, &record->master);
 	return node;
 }
 
 static void commit(struct sim *sim, enum sim_fault fault)
 {
 	struct sim_node *node = &sim->nodes[victim(sim)];
-	unsigned other = (unsigned)sim_below(sim, sim->plan.nodes);
+	unsigned other = (unsigned)sim_below(sim, sim->plan.processes);
 	uint64_t time_ns = some_time(sim);
 
 	sim_note(sim, "%s (n%lu, n%lu, %lu ms)", names[fault], node->number, other,
@@ -375,13 +384,13 @@ void sim_fault_end(struct sim *sim)
 	memset(sim->coord.late_ns, 0, sizeof(sim->coord.late_ns));
 	sim->room_bytes = SIM_ROOM_BYTES;
 	memset(sim->coord.cut_ns, 0, sizeof(sim->coord.cut_ns));
-	for (unsigned a = 0; a < sim->plan.nodes; a++)
-		for (unsigned b = 0; b < sim->plan.nodes; b++)
+	for (unsigned a = 0; a < sim->plan.processes; a++)
+		for (unsigned b = 0; b < sim->plan.processes; b++)
 			if (sim->blocked_ns[a][b] > sim->now_ns) {
 				sim->blocked_ns[a][b] = sim->now_ns;
 				sim_net_heal(sim, a, b);
 			}
-	for (unsigned i = 0; i < sim->plan.nodes; i++) {
+	for (unsigned i = 0; i < sim->plan.processes; i++) {
 		struct sim_node *node = &sim->nodes[i];
 
 		node->paused_ns = node->control_paused_ns = 0;
@@ -452,7 +461,6 @@ void sim_fault_corrupt(struct sim *sim)
 			continue;
 		for (unsigned j = 0; j < record->insync_count; j++)
 			if (strcmp(record->insync[j].node, record->master.node) != 0)
-				corrupt(sim, &sim->nodes[sim_node_number(record->insync[j].node)],
-					i);
+				corrupt(sim, sim_twins_now(sim, &record->insync[j]), i);
 	}
 }

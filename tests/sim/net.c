@@ -40,21 +40,27 @@ static void pair_begin(struct sim *sim, struct sim_worker *a, struct sim_worker 
 	end_list(&pair->ends[1]);
 }
 
+static void pairs_begin(struct sim *sim, unsigned a, unsigned b)
+{
+	const struct sim_plan *plan = &sim->plan;
+
+	for (unsigned v = 0; v < plan->workers_most[a]; v++)
+		for (unsigned w = 0; w < plan->workers_most[b]; w++)
+			if (plan->regrow || share_shards(v, plan->workers[a], w, plan->workers[b]))
+				pair_begin(
+					sim, &sim->nodes[a].workers[v], &sim->nodes[b].workers[w]);
+}
+
 void sim_net_begin(struct sim *sim)
 {
-	unsigned most = SIM_NODES * SIM_NODES * SIM_WORKERS * SIM_WORKERS / 2;
+	unsigned most = SIM_PROCESSES * SIM_PROCESSES * SIM_WORKERS * SIM_WORKERS / 2;
 
 	sim->pairs = calloc(most, sizeof(*sim->pairs));
 	weir_assert(sim->pairs != NULL);
-	for (unsigned a = 0; a < sim->plan.nodes; a++)
-		for (unsigned b = a + 1; b < sim->plan.nodes; b++)
-			for (unsigned v = 0; v < sim->plan.workers_most[a]; v++)
-				for (unsigned w = 0; w < sim->plan.workers_most[b]; w++)
-					if (sim->plan.regrow ||
-						share_shards(v, sim->plan.workers[a], w,
-							sim->plan.workers[b]))
-						pair_begin(sim, &sim->nodes[a].workers[v],
-							&sim->nodes[b].workers[w]);
+	for (unsigned a = 0; a < sim->plan.processes; a++)
+		for (unsigned b = a + 1; b < sim->plan.processes; b++)
+			if (sim->nodes[a].name != sim->nodes[b].name)
+				pairs_begin(sim, a, b);
 }
 
 static void queue_clear(struct sim_end *end)

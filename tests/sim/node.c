@@ -48,6 +48,11 @@ unsigned sim_node_by_peer(const struct sim_node *node, unsigned peer)
 
 /* ------------------------------------------------------------------------------ effects --- */
 
+static unsigned reached(const struct sim_worker *worker, unsigned peer, unsigned channel)
+{
+	return sim_twins_reached(worker, worker->node->node_of[peer], channel);
+}
+
 static void on_send(void *ctx, unsigned peer, unsigned channel, const void *bytes, size_t len)
 {
 	struct sim_worker *worker = ctx;
@@ -55,14 +60,14 @@ static void on_send(void *ctx, unsigned peer, unsigned channel, const void *byte
 	if (!sim_effect(worker->node))
 		return;
 	sim_watch_said(worker, peer, bytes, len);
-	sim_net_send(worker, worker->node->node_of[peer], channel, bytes, len);
+	sim_net_send(worker, reached(worker, peer, channel), channel, bytes, len);
 }
 
 static size_t on_room(void *ctx, unsigned peer, unsigned channel)
 {
 	struct sim_worker *worker = ctx;
 
-	return sim_net_room(worker, worker->node->node_of[peer], channel);
+	return sim_net_room(worker, reached(worker, peer, channel), channel);
 }
 
 static void on_answer(void *ctx, struct weir_task *task)
@@ -143,7 +148,7 @@ static void on_reset(void *ctx, unsigned peer, unsigned channel)
 	sim_note(node->sim, "%sn%lu.%lu ends its sessions with n%lu", "", node->number,
 		worker->number, other, 0, 0, 0);
 	for (unsigned i = 0; i < worker->ends_count; i++)
-		if (worker->ends[i]->other->worker->node->number == other) {
+		if (worker->ends[i]->other->worker->node->name == other) {
 			sim_net_close(worker->ends[i]);
 			sim_net_look_soon(worker->ends[i]->pair);
 		}
@@ -237,9 +242,13 @@ static void tenure_peer(void *ctx, unsigned peer, const struct weir_node *other)
 
 	if (peer == 0 || !sim_effect(node))
 		return;
-	node->peer_of[number] = (uint8_t)peer;
 	node->node_of[peer] = (uint8_t)number;
-	node->met[number] = other != NULL ? other->incarnation : 0;
+	for (unsigned i = 0; i < node->sim->plan.processes; i++) {
+		if (node->sim->nodes[i].name != (unsigned)number)
+			continue;
+		node->peer_of[i] = (uint8_t)peer;
+		node->met[i] = other != NULL ? other->incarnation : 0;
+	}
 	sim_note(node->sim, "%sn%lu: n%lu is incarnation %lu", "", node->number, (uint64_t)number,
 		node->met[number], 0, 0, 0);
 	company_publish(node);
@@ -357,10 +366,8 @@ static void control_end(struct sim_node *node)
 		incarnation = weir_tenure_incarnation(node->tenure);
 		if (incarnation != node->incarnation) {
 			node->incarnation = incarnation;
-			if (node->first_incarnation == 0)
-				node->first_incarnation = incarnation;
 			if (incarnation != 0)
-				node->last_incarnation = incarnation;
+				node->mine[node->mine_count++ % SIM_LIVES] = incarnation;
 			company_publish(node);
 		}
 		next_ns = weir_tenure_tick(node->tenure, sim->now_ns);
@@ -481,6 +488,17 @@ static void news_take(struct sim_worker *worker)
 		company_take(worker);
 }
 
+/*
+ * The control core publishes while the worker is in its turn: the views that it takes at its end
+ * are newer than the lease and the company that it looked at in the beginning.
+ */
+static bool is_torn(struct sim_worker *worker)
+{
+	worker->torn = !worker->torn && worker->ring_count > 0 &&
+		       sim_chance(worker->node->sim, worker->node->sim->plan.torn_ppm);
+	return worker->torn;
+}
+
 static void standings_take(struct sim_worker *worker)
 {
 	struct sim_node *node = worker->node;
@@ -519,7 +537,8 @@ void sim_node_turn(struct sim_worker *worker)
 	}
 	weir_replica_time(worker->replica, sim->now_ns,
 		(uint64_t)((int64_t)(WALL_NS + sim->now_ns) + node->wall_shift_ns));
-	news_take(worker);
+	if (!is_torn(worker))
+		news_take(worker);
 	sim_net_tell(worker);
 	done = sim_net_deliver(worker);
 	tasks_take(worker);
@@ -586,7 +605,8 @@ static void tenure_birth(struct sim_node *node)
 
 void sim_node_birth(struct sim_node *node)
 {
-	if (node->alive)
+	/* In the end one process is left to each name. */
+	if (node->alive || (node->sim->calm && sim_twins_runs(node)))
 		return;
 	if (node->sim->plan.regrow && node->life > 0)
 		node->workers_count =
@@ -609,7 +629,7 @@ void sim_node_birth(struct sim_node *node)
 	memset(node->met, 0, sizeof(node->met));
 	memset(node->standing, 0, sizeof(node->standing));
 	memset(node->tables, 0, sizeof(node->tables));
-	node->first_incarnation = 0;
+	node->mine_count = 0;
 	node->run = node->other_run_ns = 0;
 	node->operators = 0;
 	memset(node->deposed, 0, sizeof(node->deposed));
@@ -665,20 +685,21 @@ void sim_node_death(struct sim_node *node)
 	node->tenure = NULL;
 	sim_client_orphan(node);
 	sim_watch_death(node->sim);
-	if (!node->sim->at_rest)
+	if (!node->sim->at_rest && !sim_twins_runs(node))
 		sim_push(node->sim, SIM_BIRTH, node->sim->now_ns + time_dead(node->sim),
 			node->number, 0, NULL);
 }
 
 void sim_node_begin(struct sim *sim)
 {
-	for (unsigned i = 0; i < sim->plan.nodes; i++) {
+	for (unsigned i = 0; i < sim->plan.processes; i++) {
 		struct sim_node *node = &sim->nodes[i];
 
 		node->sim = sim;
 		node->number = i;
+		node->name = i < sim->plan.nodes ? i : sim->plan.twin_of;
 		node->id[0] = 'n';
-		node->id[1] = (char)('1' + i);
+		node->id[1] = (char)('1' + node->name);
 		node->workers_count = sim->plan.workers[i];
 		if (sim->plan.skew_ns != 0)
 			node->wall_shift_ns = (int64_t)sim_below(sim, 2 * sim->plan.skew_ns) -

@@ -126,7 +126,7 @@ uint64_t sim_push(struct sim *sim, enum sim_event_kind kind, uint64_t at_ns, uns
 		.kind = (uint8_t)kind,
 		.node = (uint8_t)node,
 		.worker = (uint8_t)worker,
-		.life = node < SIM_NODES ? sim->nodes[node].life : 0,
+		.life = node < SIM_PROCESSES ? sim->nodes[node].life : 0,
 		.what = what};
 	unsigned at;
 
@@ -247,12 +247,13 @@ static void begin(struct sim *sim)
 	sim_push(sim, SIM_CHECK, sim->now_ns + SIM_MS(50), 0, 0, NULL);
 	sim_push(sim, SIM_FAULT, sim->now_ns + SIM_MS(sim->plan.lease_ms), 0, 0, NULL);
 	sim_push(sim, SIM_CALM, sim->now_ns + sim->plan.length_ns, 0, 0, NULL);
+	sim_twins_begin(sim);
 }
 
 static void end(struct sim *sim)
 {
 	sim->at_rest = true;
-	for (unsigned i = 0; i < sim->plan.nodes; i++) {
+	for (unsigned i = 0; i < sim->plan.processes; i++) {
 		sim_node_death(&sim->nodes[i]);
 		free(sim->nodes[i].reports);
 	}
@@ -299,6 +300,7 @@ static void check(struct sim *sim)
 	devices_add(sim);
 	sim_clients_check(sim);
 	sim_corrupt_watch(sim);
+	sim_twins_check(sim);
 	if (++sim->checks % COPIES_EVERY == 0) {
 		sim_check_copies(sim);
 		sim_watch_versions(sim);
@@ -422,6 +424,9 @@ static void dispatch(struct sim *sim, const struct sim_event *event)
 		break;
 	case SIM_FALL:
 		sim_fault_fall(&sim->nodes[event->node]);
+		break;
+	case SIM_TWIN:
+		sim_twins_trip(sim);
 		break;
 	case SIM_HEAL:
 		sim_net_heal(sim, event->node, event->worker);

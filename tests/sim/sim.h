@@ -10,6 +10,7 @@
  *     sim.c     time, events, trace, verdict; a run from begin to end
  *     plan.c    what a seed means: size of the cluster, speeds, which faults how often
  *     extra.c   what some seeds have beside that
+ *     twins.c   two processes under one name
  *     corrupt.c is what was corrupted found, and counted?
  *     sundry.c  writes with a condition, apps, rules that share a flow id
  *     bulk.c    rules of many sizes, buckets that take several messages
@@ -44,6 +45,8 @@
 #include "tenure/tenure.h"
 
 #define SIM_NODES      7
+#define SIM_PROCESSES  (SIM_NODES + 1) /**< one of them may run twice */
+#define SIM_LIVES      64              /**< incarnations of a process that are known again */
 #define SIM_WORKERS    4
 #define SIM_DEVICES    4
 #define SIM_RULES      16
@@ -57,7 +60,7 @@
 #define SIM_NEVER      UINT64_MAX
 #define SIM_MS(n)      ((uint64_t)(n)*WEIR_NS_PER_MS)
 #define SIM_US(n)      ((uint64_t)(n)*WEIR_NS_PER_US)
-#define SIM_ENDS_MAX   (SIM_NODES * SIM_WORKERS)
+#define SIM_ENDS_MAX   (SIM_PROCESSES * SIM_WORKERS)
 
 struct sim;
 struct sim_node;
@@ -80,6 +83,7 @@ enum sim_event_kind {
 	SIM_FLUTTER,   /**< a session breaks once more */
 	SIM_OPERATE,   /**< an operator makes a node master */
 	SIM_FALL,      /**< a process dies, whatever its life */
+	SIM_TWIN,      /**< a process is started under the name of another that runs */
 	SIM_HEAL,      /**< a direction between two nodes is open again */
 	SIM_BIRTH,     /**< a process starts */
 	SIM_DEATH,     /**< a process ends */
@@ -138,8 +142,10 @@ struct sim_plan {
 	const char *mood;
 	bool lossy; /**< acknowledged writes may be lost: outside of the assumption */
 	unsigned nodes, devices, rules, clients;
-	unsigned workers[SIM_NODES];      /**< at first */
-	unsigned workers_most[SIM_NODES]; /**< in any life */
+	unsigned processes;                   /**< nodes, and one where a node may run twice */
+	unsigned twin_of;                     /**< which, then */
+	unsigned workers[SIM_PROCESSES];      /**< at first */
+	unsigned workers_most[SIM_PROCESSES]; /**< in any life */
 	unsigned workers_least;
 	bool regrow;       /**< other numbers of workers in other lives */
 	bool crowded;      /**< all rules share a few buckets */
@@ -166,6 +172,7 @@ struct sim_plan {
 	uint32_t snap_ppm;                /**< sessions that break when a bucket is asked for */
 	uint32_t again_ppm;               /**< deposed masters at which another is made master */
 	uint32_t linger_ppm;              /**< promises that arrive a term later or two */
+	uint32_t torn_ppm;                /**< turns in which views are newer than the company */
 	uint32_t hint_lose_ppm;           /**< notifications that are missed */
 	uint64_t report_tail_ns;          /**< workers' reports take so long now and then */
 	uint64_t skew_ns;                 /**< wall clocks differ by so much */
@@ -228,14 +235,15 @@ struct sim_worker {
 	uint64_t report_ns; /**< its last report arrives then */
 	uint64_t lease_ns;
 	uint64_t company_version, incarnation;
-	uint64_t met[SIM_NODES]; /**< incarnation of whom the link talks to; 0: nobody */
+	bool torn;                   /**< it has not looked at the news in its last turn */
+	uint64_t met[SIM_PROCESSES]; /**< incarnation of whom the link talks to; 0: nobody */
 	struct weir_task *tasks, **tasks_tail;
 	uint8_t ring[SIM_DEVICES]; /**< devices whose standing is new */
 	unsigned ring_count;
 	struct sim_client *at_hand; /**< whose task is being given */
 	unsigned ends_count;
 	struct sim_end *ends[SIM_ENDS_MAX];
-	struct sim_end *end_of[SIM_NODES][SIM_WORKERS];
+	struct sim_end *end_of[SIM_PROCESSES][SIM_WORKERS];
 };
 
 /** What a control core has published of a device. */
@@ -261,6 +269,7 @@ struct sim_seen {
 struct sim_node {
 	struct sim *sim;
 	unsigned number;
+	unsigned name; /**< number of the first process that is called so */
 	char id[WEIR_NODE_ID_MAX];
 	bool alive;
 	bool dying; /**< nothing that it does counts any more */
@@ -279,12 +288,13 @@ struct sim_node {
 	unsigned reports_count, reports_room;
 	uint64_t lease_ns;
 	uint64_t company_version, incarnation;
-	uint64_t met[SIM_NODES];
-	uint8_t peer_of[SIM_NODES];
-	uint8_t node_of[WEIR_NODES_MAX];
+	uint64_t met[SIM_PROCESSES];
+	uint8_t peer_of[SIM_PROCESSES];
+	uint8_t node_of[WEIR_NODES_MAX]; /**< by name */
 	struct sim_standing standing[SIM_DEVICES];
 	struct weir_table *tables[SIM_DEVICES];
-	uint64_t first_incarnation, last_incarnation; /**< of this process; 0: none yet */
+	uint64_t mine[SIM_LIVES]; /**< latest incarnations of this process */
+	unsigned mine_count;
 	uint64_t run, other_run_ns;    /**< the coordinator that it knows, and since when */
 	uint64_t deposed[SIM_DEVICES]; /**< highest promise to others that it has heard of */
 	unsigned operators;            /**< requests of theirs that are not answered */
@@ -316,13 +326,14 @@ struct sim_request {
 struct sim_coord {
 	struct weir_coord_rules *first, *second; /**< the one that is asked, and its copy */
 	uint64_t run;
-	uint64_t generation; /**< grows when the first is lost */
-	uint64_t down_ns;    /**< refuses connections until then */
-	uint64_t hang_ns;    /**< answers nothing until then */
-	uint64_t confirm_ns; /**< when the copy has all */
-	uint64_t cut_ns[SIM_NODES];
-	uint64_t late_ns[SIM_NODES]; /**< what it asks arrives then, or before another's term */
-	uint64_t lease_end_ns[SIM_NODES]; /**< as the copy has it */
+	uint64_t generation;        /**< grows when the first is lost */
+	uint64_t down_ns;           /**< refuses connections until then */
+	uint64_t hang_ns;           /**< answers nothing until then */
+	uint64_t confirm_ns;        /**< when the copy has all */
+	uint64_t newest[SIM_NODES]; /**< incarnation that was given out under a name */
+	uint64_t cut_ns[SIM_PROCESSES];
+	uint64_t late_ns[SIM_PROCESSES]; /**< what it asks arrives then, or before another's term */
+	uint64_t lease_end_ns[SIM_PROCESSES]; /**< as the copy has it */
 	struct sim_request *open;
 };
 
@@ -396,8 +407,8 @@ struct sim_stats {
 /** A term as it was made, and who could believe in a lease then. */
 struct sim_made {
 	struct weir_record record;
-	uint64_t lease_end_ns[SIM_NODES]; /**< 0: had none */
-	uint32_t life[SIM_NODES];
+	uint64_t lease_end_ns[SIM_PROCESSES]; /**< 0: had none */
+	uint32_t life[SIM_PROCESSES];
 	bool first; /**< none has been settled since the active one */
 };
 
@@ -478,10 +489,11 @@ struct sim {
 	struct sim_event *heap;
 	unsigned heap_count, heap_room;
 	struct sim_plan plan;
-	struct sim_node nodes[SIM_NODES];
+	struct sim_node nodes[SIM_PROCESSES];
 	struct sim_pair *pairs;
 	unsigned pairs_count;
-	uint64_t blocked_ns[SIM_NODES][SIM_NODES]; /**< from, to: nothing passes until then */
+	uint64_t blocked_ns[SIM_PROCESSES]
+			   [SIM_PROCESSES]; /**< from, to: nothing passes until then */
 	struct sim_coord coord;
 	struct sim_device devices[SIM_DEVICES];
 	struct sim_client clients[SIM_CLIENTS];
@@ -495,10 +507,10 @@ struct sim {
 	uint32_t room_bytes; /**< of a stream, now */
 	struct sim_stats stats;
 	struct sim_version versions[SIM_VERSIONS]; /**< by their keys; newer ones take the place */
-	struct sim_stain stains[SIM_DEVICES][SIM_NODES][SIM_RULES];
+	struct sim_stain stains[SIM_DEVICES][SIM_PROCESSES][SIM_RULES];
 	uint64_t injected, found_before; /**< at rest */
 	/** The term in which one of its buckets was corrupted there; 0: or it has let go since. */
-	uint64_t marred[SIM_DEVICES][SIM_NODES];
+	uint64_t marred[SIM_DEVICES][SIM_PROCESSES];
 	struct sim_write writes[SIM_WRITES]; /**< by their cookies */
 	struct sim_trace_line trace[SIM_TRACE];
 	uint64_t trace_count;
@@ -664,7 +676,20 @@ struct sim_heard sim_watch_hearing(const struct sim_node *node, const struct wei
 void sim_watch_heard(
 	struct sim_node *node, const struct weir_report *report, const struct sim_heard *before);
 
+/* twins.c */
+void sim_twins_plan(struct sim *sim, struct sim_plan *plan);
+void sim_twins_begin(struct sim *sim);
+bool sim_twins_runs(const struct sim_node *node);
+struct sim_node *sim_twins_holder(const struct sim *sim, const struct weir_copy *copy);
+struct sim_node *sim_twins_now(const struct sim *sim, const struct weir_copy *copy);
+unsigned sim_twins_any(struct sim *sim, unsigned name);
+unsigned sim_twins_reached(const struct sim_worker *worker, unsigned name, unsigned channel);
+void sim_twins_check(struct sim *sim);
+void sim_twins_answered(const struct sim_worker *worker);
+void sim_twins_trip(struct sim *sim);
+
 /* fault.c */
+bool sim_fault_may_die(struct sim *sim, unsigned node);
 void sim_fault_flutter(struct sim *sim, const struct sim_event *event);
 void sim_fault_fall(struct sim_node *node);
 void sim_fault_operate(struct sim *sim, const struct sim_event *event);

@@ -16,7 +16,7 @@ void sim_watch_made(struct sim *sim, const struct weir_record *record, uint64_t 
 
 	*made = (struct sim_made){
 		.record = *record, .first = device->settled_term <= record->active};
-	for (unsigned i = 0; i < sim->plan.nodes; i++) {
+	for (unsigned i = 0; i < sim->plan.processes; i++) {
 		made->life[i] = sim->nodes[i].life;
 		if (sim->coord.lease_end_ns[i] > at_ns)
 			made->lease_end_ns[i] = sim->coord.lease_end_ns[i];
@@ -88,6 +88,15 @@ static bool is_late(struct sim *sim, unsigned device, const struct sim_node *nod
 	       !is_named(&sim->devices[device].made.record, node->id);
 }
 
+static bool is_member(
+	const struct sim_node *node, const struct weir_view *view, const struct sim_node *other)
+{
+	for (unsigned i = 0; i < view->members_count; i++)
+		if (sim_node_by_peer(node, view->members[i].peer) == other->name)
+			return true;
+	return false;
+}
+
 /* Whoever the view names and had a lease has promised, while that lease may last. */
 static void all_have_promised(
 	struct sim_worker *worker, unsigned device, const struct weir_view *view)
@@ -95,11 +104,11 @@ static void all_have_promised(
 	struct sim_node *node = worker->node;
 	const struct sim_made *made = &node->sim->devices[device].made;
 
-	for (unsigned i = 0; i < view->members_count; i++) {
-		const struct sim_node *other =
-			&node->sim->nodes[sim_node_by_peer(node, view->members[i].peer)];
+	for (unsigned i = 0; i < node->sim->plan.processes; i++) {
+		const struct sim_node *other = &node->sim->nodes[i];
 
-		if (other != node && had_lease(made, other) && !is_late(node->sim, device, other))
+		if (other != node && is_member(node, view, other) && had_lease(made, other) &&
+			!is_late(node->sim, device, other))
 			has_promised(worker, device, view->term, other);
 	}
 }
@@ -131,11 +140,11 @@ static void not_less(struct sim_worker *worker, unsigned device, unsigned rule)
 
 	for (unsigned i = 0; i < made->record.insync_count; i++) {
 		const struct weir_copy *copy = &made->record.insync[i];
-		const struct sim_node *other = &sim->nodes[sim_node_number(copy->node)];
+		const struct sim_node *other = sim_twins_holder(sim, copy);
 		const struct share *share;
 		struct weir_digest theirs;
 
-		if (!sim_watch_lives(sim, copy) || !had_lease(made, other))
+		if (other == NULL || !had_lease(made, other))
 			continue;
 		share = share_of(other, device, weir_flow_shard(flow_id));
 		if (share == NULL || share->promised != made->record.term)

@@ -13,12 +13,7 @@
 /** Whether this process is the one that the record speaks of, whatever its lease. */
 bool sim_watch_lives(const struct sim *sim, const struct weir_copy *copy)
 {
-	int number = sim_node_number(copy->node);
-	const struct sim_node *node = number >= 0 ? &sim->nodes[number] : NULL;
-
-	return node != NULL && node->alive && !node->dying && node->first_incarnation != 0 &&
-	       copy->incarnation >= node->first_incarnation &&
-	       copy->incarnation <= node->last_incarnation;
+	return sim_twins_holder(sim, copy) != NULL;
 }
 
 static bool any_lives(const struct sim *sim, const struct weir_record *record)
@@ -34,8 +29,8 @@ static bool names(const struct weir_record *record, const struct sim_node *node)
 	if (record == NULL)
 		return false;
 	for (unsigned i = 0; i < record->insync_count; i++)
-		if (strcmp(record->insync[i].node, node->id) == 0)
-			return sim_watch_lives(node->sim, &record->insync[i]);
+		if (sim_twins_holder(node->sim, &record->insync[i]) == node)
+			return true;
 	return false;
 }
 
@@ -128,12 +123,11 @@ static void rests_on_all(struct sim_worker *worker, const struct sim_client *cli
 	struct sim *sim = worker->node->sim;
 
 	for (unsigned i = 0; record != NULL && i < record->insync_count; i++) {
-		const struct sim_node *node;
+		const struct sim_node *node = sim_twins_holder(sim, &record->insync[i]);
 		struct weir_digest have;
 
-		if (!sim_watch_lives(sim, &record->insync[i]))
+		if (node == NULL)
 			continue;
-		node = &sim->nodes[sim_node_number(record->insync[i].node)];
 		have = version_at(node, client->device, bucket_of(client));
 		if (weir_digest_compare(&have, &client->rests) < 0)
 			sim_fail(sim,
@@ -501,7 +495,7 @@ static bool are_named(const struct sim *sim, unsigned device)
 /** Versions of all copies: each names one content, and grows. */
 void sim_watch_versions(struct sim *sim)
 {
-	for (unsigned i = 0; i < sim->plan.nodes; i++)
+	for (unsigned i = 0; i < sim->plan.processes; i++)
 		for (unsigned device = 0; device < sim->plan.devices; device++)
 			for (unsigned rule = 0; rule < sim->plan.rules; rule++) {
 				struct sim_node *node = &sim->nodes[i];

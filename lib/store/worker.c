@@ -13,6 +13,9 @@
 /* A sleep may end so much late, so that the kernel can gather wake-ups. */
 #define TIMER_SLACK_NS 2000
 
+/* Cache lines of a task with a rule of middling length: header, rule, match, instructions. */
+#define TASK_LINES 4
+
 _Static_assert(WEIR_TURN_TASKS <= WEIR_REPLICA_BURST, "a burst of tasks is handed on whole");
 
 /* ------------------------------------------------------------------------------- effects --- */
@@ -298,10 +301,9 @@ static unsigned frames_take(struct weir_worker *worker)
 	return count;
 }
 
-/* Header, rule and match: the cache lines of a task that will be read for sure. */
 static void task_prefetch(const struct weir_task *task)
 {
-	for (unsigned line = 0; line < 4; line++)
+	for (unsigned line = 0; line < TASK_LINES; line++)
 		rte_prefetch0((const char *)task + line * WEIR_CACHE_LINE);
 }
 

@@ -35,10 +35,11 @@ void weir_table_destroy(struct weir_table *table)
 /*
  * A bucket's digest in one number, such that the sum over a shard's buckets follows each write by
  * a product or two: the fields, each times a number of its own, are added up, and that times a
- * number of the bucket's own. Digests that differ in hash have equal numbers by chance only, 2^-64:
- * hashes are sums of what XXH3 makes of entries. Where hashes are equal, terms, seqs and counts
- * would have to differ by combinations of more than some 2^20 each, since the factors have nothing
- * to do with each other. What was never written is 0.
+ * number of the bucket's own. Sums over buckets that differ in hash are equal by chance only,
+ * 2^-64: hashes are sums of what XXH3 makes of entries. Where all hashes are equal, so is the
+ * content, and only versions can differ: in one bucket by more than some 2^20 before the number
+ * could be the same, in several together by chance as above. Nobody draws them with that in mind;
+ * this keeps accidents out, not an enemy. What was never written is 0.
  */
 #define DIGEST_TERM  0xff51afd7ed558ccdULL
 #define DIGEST_SEQ   0xc4ceb9fe1a85ec53ULL
@@ -53,7 +54,7 @@ static uint64_t digest_word(const struct weir_digest *digest)
 	return word + digest->hash + digest->count * DIGEST_COUNT;
 }
 
-/** The number of a bucket: odd, so that no digest but nothing's gives 0. */
+/** The number of a bucket: odd, so that no difference is lost in the product. */
 static uint64_t bucket_word(unsigned bucket)
 {
 	uint64_t word = (bucket + 1) * 0xd6e8feb86659fd93ULL;

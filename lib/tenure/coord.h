@@ -8,7 +8,7 @@
  *
  * - REGISTER: refused (EXISTS, with the lease's rest) while a lease under this name is valid;
  *   refused (BUSY) where WEIR_NODES_MAX others are on the list of nodes; else the node's
- * incarnation grows by one (and above `seen_incarnation`), the lease begins.
+ *   incarnation grows by one (and above `seen_incarnation`), the lease begins.
  * - RENEW: refused (FENCED) where a larger incarnation was given out or none is known under this
  *   name; else the lease begins anew, also where it had run out. The answer carries, of the same
  *   instant, all nodes, when the first of their leases ends, and the records whose revision is

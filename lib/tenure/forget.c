@@ -4,9 +4,8 @@
 /* Whether a record, a master's work or an operator names the node of this name and number. */
 static bool is_named_by(const struct device *device, const char *node, unsigned peer)
 {
-	struct weir_record record;
-
 	const struct request *request;
+	struct weir_record record;
 
 	for (unsigned i = 0; i < device->mates_count; i++)
 		if (device->mates[i].peer == peer)
